@@ -9,9 +9,10 @@ from django.db.models import Q
 class FailureGroup(models.Model):
     """Failed items of one cause: the same stage, reason, field, schema and source."""
 
-    fingerprint = models.CharField(
-        max_length=32, unique=True, help_text="Hash of the values below, with its version in front."
+    id = models.UUIDField(
+        primary_key=True, help_text="Fingerprint: hash of the algorithm's version and the cause."
     )
+    fingerprint_version = models.PositiveSmallIntegerField(default=1)
     source = models.ForeignKey("configuration.Source", on_delete=models.PROTECT)
     schema_name = models.CharField(max_length=64, blank=True, default="")
     stage = models.CharField(max_length=16)
@@ -34,7 +35,9 @@ class FailureGroup(models.Model):
 class FailureCount(models.Model):
     """Items of a group per 5 minutes of arrival."""
 
-    group = models.ForeignKey(FailureGroup, on_delete=models.CASCADE, related_name="counts")
+    group = models.ForeignKey(
+        FailureGroup, on_delete=models.DO_NOTHING, db_constraint=False, related_name="counts"
+    )
     window_start = models.DateTimeField()
     count = models.BigIntegerField()
 
@@ -67,10 +70,15 @@ class FailedItem(models.Model):
     batch = models.BigIntegerField(help_text="First id of the batch that wrote it.")
     ordinal = models.IntegerField()
     part = models.IntegerField()
-    source = models.ForeignKey("configuration.Source", on_delete=models.PROTECT)
+    # no enforced keys: each would lock a row that every commit of the source needs
+    source = models.ForeignKey(
+        "configuration.Source", on_delete=models.DO_NOTHING, db_constraint=False
+    )
     partition_name = models.CharField(max_length=128)
     position = models.CharField(max_length=64, help_text="Where the broker holds the message.")
-    bundle = models.ForeignKey("configuration.Bundle", on_delete=models.PROTECT)
+    bundle = models.ForeignKey(
+        "configuration.Bundle", on_delete=models.DO_NOTHING, db_constraint=False
+    )
     schema_name = models.CharField(max_length=64, blank=True, default="")
     stage = models.CharField(max_length=16, choices=Stage.choices)
     reason = models.CharField(max_length=64, help_text="The first of its errors.")
@@ -89,7 +97,9 @@ class FailedItem(models.Model):
     transaction_id = models.CharField(max_length=256, blank=True, default="")
     correlation_id = models.CharField(max_length=256)
     failed_at = models.DateTimeField()
-    group = models.ForeignKey(FailureGroup, on_delete=models.PROTECT, related_name="items")
+    group = models.ForeignKey(
+        FailureGroup, on_delete=models.DO_NOTHING, db_constraint=False, related_name="items"
+    )
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.OPEN)
     retry_count = models.PositiveIntegerField(default=0)
     last_retry_at = models.DateTimeField(null=True, blank=True)

@@ -149,18 +149,21 @@ class Batch(models.Model):
 
 
 class BatchOutcome(models.Model):
-    """A part of a batch that only the transaction could decide: it was there already."""
+    """A part that only the transaction could decide: it was there already, or was refused."""
 
     class Outcome(models.TextChoices):
         DUPLICATE = "duplicate", "Duplicate"
         CONFLICT = "conflict", "Conflict"
+        REFUSED = "refused", "Refused"
 
     id = models.BigIntegerField(primary_key=True)
     batch = models.BigIntegerField()
     ordinal = models.IntegerField()
     part = models.IntegerField()
     outcome = models.CharField(max_length=16, choices=Outcome.choices)
-    other_id = models.BigIntegerField(help_text="The transaction that was there first.")
+    other_id = models.BigIntegerField(
+        null=True, help_text="The transaction that was there first; null when refused."
+    )
     transaction_id = models.CharField(max_length=256)
 
     class Meta:

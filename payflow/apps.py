@@ -1,0 +1,10 @@
+"""The project as a Django app: it brings the system checks and the commands that run a machine."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class PayflowConfig(AppConfig):
+    name = "payflow"
+    verbose_name = "payflow"
