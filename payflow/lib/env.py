@@ -115,7 +115,10 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _content(path: Path) -> str:
-    text = path.read_text(encoding="utf-8").strip()
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except PermissionError as exc:
+        raise BadEnvironment(f"The secret file {path} belongs to another user.") from exc
     if not text:
         raise BadEnvironment(f"The secret file {path} is empty; delete it to have a new one made.")
     return text
