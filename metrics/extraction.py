@@ -18,8 +18,16 @@ from polars.exceptions import PanicException, PolarsError
 
 from metrics.extractors import Metric, MetricType
 
-#: what evaluating an expression can raise; anything else is not the rule's fault
-_FAILURES = (PolarsError, PanicException)
+#: what evaluating an expression can raise for a value: polars, and the Python in an extractor;
+#: anything else (no memory, an interrupt) is not the rule's fault
+_FAILURES = (
+    PolarsError,
+    PanicException,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +86,17 @@ class MetricsExtractor:
         self._groups = {
             group.owner: [_Fragment(metric, schema) for metric in group.metrics] for group in groups
         }
-        self._objects = _objects(
+        self._schema = dict(schema)
+        self._members = _members(
             (part.metric_type, part.expression) for parts in self._groups.values() for part in parts
         )
 
     def extract(self, columns: pl.DataFrame) -> ExtractionResult:
-        """The metrics of each transaction in `columns`."""
+        """The metrics of each transaction; ValueError when `columns` lacks one of the schema."""
+        if missing := self._schema.keys() - columns.columns:
+            raise ValueError(f"columns are missing: {', '.join(sorted(missing))}")
         try:
-            data = columns.with_columns(self._objects).select(*MetricType)
+            data = columns.with_columns(self._members).select(_OBJECTS)
         except _FAILURES:
             return self._extract_apart(columns)
         return ExtractionResult(data=data, errors={})
@@ -104,7 +115,7 @@ class MetricsExtractor:
                 texts[name] = series
                 types.append((fragment.metric_type, pl.col(name)))
         frame = pl.DataFrame(texts, height=columns.height)
-        data = frame.with_columns(_objects(types)).select(*MetricType)
+        data = frame.with_columns(_members(types)).select(_OBJECTS)
         return ExtractionResult(data=data, errors=errors)
 
 
@@ -118,13 +129,15 @@ class _Fragment:
         self.expression = (
             self.text if metric.where is None else pl.when(metric.where).then(self.text)
         )
+        #: columns that it needs, and one more in case that it is a constant
+        self.reads = {*self.expression.meta.root_names(), next(iter(schema))}
 
 
 def _named(metric: Metric, schema: Mapping[str, pl.DataType]) -> pl.Expr:
     key = json.dumps(metric.name)
     if metric.denominator is not None:
         over = _number(metric.denominator, schema)
-        above = pl.lit("1") if metric.value is None else _number(metric.value, schema)
+        above = _number(pl.lit(1) if metric.value is None else metric.value, schema)
         return pl.concat_str(pl.lit(key + ':{"n":'), above, pl.lit(',"d":'), over, pl.lit("}"))
     if metric.value is None:
         return pl.lit(key + ":1")
@@ -143,19 +156,26 @@ def _number(value: pl.Expr, schema: Mapping[str, pl.DataType]) -> pl.Expr:
     raise TypeError(f"a metric is a number or a boolean, not {dtype}")
 
 
-def _objects(fragments: Iterable[tuple[MetricType, pl.Expr]]) -> list[pl.Expr]:
-    """One JSON object per metric type from its fragments; null when none is there."""
+def _members(fragments: Iterable[tuple[MetricType, pl.Expr]]) -> list[pl.Expr]:
+    """The members of one JSON object per metric type, "" when there are none."""
     by_type: dict[MetricType, list[pl.Expr]] = {name: [] for name in MetricType}
     for metric_type, expression in fragments:
         by_type[metric_type].append(expression)
-    return [_object(parts).alias(name) for name, parts in by_type.items()]
+    return [
+        (pl.concat_str(parts, separator=",", ignore_nulls=True) if parts else pl.lit("")).alias(
+            name
+        )
+        for name, parts in by_type.items()
+    ]
 
 
-def _object(fragments: list[pl.Expr]) -> pl.Expr:
-    if not fragments:
-        return pl.lit(None, dtype=pl.String)
-    members = pl.concat_str(fragments, separator=",", ignore_nulls=True)
-    return pl.when(members != "").then(pl.concat_str(pl.lit("{"), members, pl.lit("}")))
+#: a step of its own, because polars would build the members twice for test and value
+_OBJECTS = [
+    pl.when(pl.col(name) != "")
+    .then(pl.concat_str(pl.lit("{"), pl.col(name), pl.lit("}")))
+    .alias(name)
+    for name in MetricType
+]
 
 
 def _evaluate_group(
@@ -180,6 +200,7 @@ def _evaluate_fragment(
 ) -> list[Any]:
     """The texts of one metric; only rows that its condition takes can fail."""
     rows = list(range(columns.height))
+    columns = columns.select(fragment.reads)
     if fragment.where is not None:
         taken = _by_halves(columns, rows, fragment.where, failed)
         rows = [row for row in rows if taken[row]]
@@ -194,7 +215,10 @@ def _by_halves(
     columns: pl.DataFrame, rows: Sequence[int], expression: pl.Expr, failed: dict[int, str]
 ) -> list[Any]:
     """Evaluate on all rows, else on each half, down to the rows that fail by themselves."""
+    if not rows:
+        return []
     try:
+        # with_columns, because a constant alone would be one row
         return columns.with_columns(value=expression)["value"].to_list()
     except _FAILURES as exc:
         if len(rows) == 1:

@@ -156,8 +156,13 @@ class _Parser:
         return Node(sql=f"({left.sql} {operator} {right.sql})", kind=Kind.BOOLEAN)
 
     def membership(self, left: Node) -> Node:
-        """IN as alternatives of `=`: the null rules of SQL, and decimals compare exactly."""
-        tests = [self.compare(left, "=", item).sql for item in self.arguments()]
+        """IN; of numbers as alternatives of `=`, which compare decimals exactly."""
+        items = self.arguments()
+        tests = [self.compare(left, "=", item).sql for item in items]
+        if all(item.is_text_literal for item in items):
+            return Node(
+                sql=f"({left.sql} IN ({', '.join(item.sql for item in items)}))", kind=Kind.BOOLEAN
+            )
         return Node(sql=f"({' OR '.join(tests)})", kind=Kind.BOOLEAN)
 
     def between(self, left: Node) -> Node:
