@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
 class PayflowConfig(AppConfig):
     name = "payflow"
     verbose_name = "payflow"
+
+    def ready(self) -> None:
+        import_module("payflow.checks")  # importing registers them
