@@ -2,8 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
+
+#: seconds without a sign of life after which a drainer no longer counts for the fair share
+DRAINER_ALIVE_S = 5
+
+
+
+class PartitionQuerySet(models.QuerySet["Partition"]):
+    def drainable(self) -> PartitionQuerySet:
+        """Those that workers may read now: files are read by the command that was given them."""
+        return self.filter(
+            state=Partition.State.ACTIVE,
+            source__paused_at=None,
+            source__active_bundle__isnull=False,
+        ).exclude(source__broker_type="file")
+
+
+class DrainerQuerySet(models.QuerySet["Drainer"]):
+    def live(self) -> DrainerQuerySet:
+        """Those that gave a sign of life within the last seconds, by the database's clock."""
+        return self.exclude(owner="").filter(
+            seen_at__gt=Now() - timedelta(seconds=DRAINER_ALIVE_S)
+        )
 
 
 class Partition(models.Model):
@@ -41,6 +66,8 @@ class Partition(models.Model):
     lag_seconds = models.FloatField(null=True, blank=True)
     lag_at = models.DateTimeField(null=True, blank=True)
 
+    objects = PartitionQuerySet.as_manager()
+
     class Meta:
         db_table = "partitions"
         ordering = ["source", "name"]
@@ -68,6 +95,8 @@ class Drainer(models.Model):
     bundles = models.JSONField(
         default=dict, help_text="Bundle id that it runs now, by source: its acknowledgement."
     )
+
+    objects = DrainerQuerySet.as_manager()
 
     class Meta:
         db_table = "drainers"

@@ -1,0 +1,47 @@
+"""Where the compilers of schemas and rule sets register, so that configuration need not know them.
+
+The apps above register at `ready()`. A validator raises ConfigurationError with every Problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+#: (document, name) -> anything; raises ConfigurationError
+Validator = Callable[[Mapping[str, Any], str], object]
+#: content of a bundle -> anything; raises ConfigurationError
+BundleValidator = Callable[[Mapping[str, Any]], object]
+#: broker type, settings -> anything; raises ConfigurationError
+SourceValidator = Callable[[str, Mapping[str, Any]], object]
+
+_documents: dict[str, Validator] = {}
+_bundle: list[BundleValidator] = []
+_source: list[SourceValidator] = []
+
+
+def register(
+    *,
+    documents: Mapping[str, Validator],
+    bundle: BundleValidator,
+    source: SourceValidator,
+) -> None:
+    """Called once, by the app that evaluates."""
+    _documents.update(documents)
+    _bundle[:] = [bundle]
+    _source[:] = [source]
+
+
+def validate_document(kind: str, document: Mapping[str, Any], name: str) -> None:
+    """Raises ConfigurationError when a document cannot be compiled."""
+    _documents[kind](document, name)
+
+
+def validate_bundle(content: Mapping[str, Any]) -> None:
+    """Raises ConfigurationError when the parts of a bundle do not fit together."""
+    _bundle[0](content)
+
+
+def validate_source(broker_type: str, settings: Mapping[str, Any]) -> None:
+    """Raises ConfigurationError when a source's settings are wrong."""
+    _source[0](broker_type, settings)

@@ -1,0 +1,29 @@
+"""The path as an app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class IngestionConfig(AppConfig):
+    name = "ingestion"
+
+    def ready(self) -> None:
+        """Tell configuration how schemas, rule sets and sources are checked: it cannot know."""
+        # models must be loaded first
+        from configuration import validators  # noqa: PLC0415
+        from ingestion.bundles import active_attributes, compile_bundle  # noqa: PLC0415
+        from ingestion.parsing import compile_schema  # noqa: PLC0415
+        from ingestion.sources.factory import ConsumerFactory  # noqa: PLC0415
+        from metrics.rules import compile_metrics  # noqa: PLC0415
+
+        validators.register(
+            documents={
+                "schema": lambda document, name: compile_schema(document, name=name),
+                "metrics": lambda document, _name: compile_metrics(
+                    document, attributes=active_attributes()
+                ),
+            },
+            bundle=compile_bundle,
+            source=ConsumerFactory.validate,
+        )

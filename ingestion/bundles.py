@@ -1,0 +1,75 @@
+"""Bundles, compiled: everything that evaluate() needs of one source, built once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import polars as pl
+
+from configuration.models import Bundle, ConfigurationVersion
+from ingestion.parsing import CompiledSchema, compile_schema
+from ingestion.scrub import ScrubRules
+from metrics.rules import CompiledMetrics, compile_metrics
+from payflow.lib.errors import BundleMissing, ConfigurationError
+from payflow.lib.version import ENGINE_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledBundle:
+    """A bundle ready to evaluate with."""
+
+    #: primary key of its row, 0 when it has none (tests, drafts)
+    id: int
+    hash: str
+    content: Mapping[str, Any]
+    schema: CompiledSchema
+    schema_version: int
+    metrics: CompiledMetrics
+    scrub: ScrubRules
+
+
+def compile_bundle(content: Mapping[str, Any], *, bundle_id: int = 0, digest: str = "") -> CompiledBundle:
+    """Compile a bundle's content. Raises ConfigurationError; pure."""
+    schema_part, metrics_part = content["routes"][0]["schema"], content["metrics"]
+    schema = compile_schema(schema_part["document"], name=schema_part["name"])
+    return CompiledBundle(
+        id=bundle_id,
+        hash=digest,
+        content=content,
+        schema=schema,
+        schema_version=schema_part["version"],
+        metrics=compile_metrics(metrics_part["document"], attributes=schema.attributes),
+        scrub=ScrubRules(spared=schema.spared_paths),
+    )
+
+
+@lru_cache(maxsize=64)
+def load_bundle(bundle_id: int) -> CompiledBundle:
+    """Read and compile a bundle; cached for the life of the process, for bundles never change.
+
+    Raises BundleMissing when there is none, when it does not compile, or when it was built for
+    another engine: a batch must not be stamped with what did not evaluate it.
+    """
+    row = Bundle.objects.filter(pk=bundle_id).first()
+    if row is None:
+        raise BundleMissing(f"bundle {bundle_id} does not exist")
+    if row.content["engine_version"] != ENGINE_VERSION:
+        raise BundleMissing(
+            f"bundle {row} was built for engine {row.content['engine_version']}, this is "
+            f"{ENGINE_VERSION}: run `manage.py configure refresh`"
+        )
+    try:
+        return compile_bundle(row.content, bundle_id=row.pk, digest=row.hash)
+    except ConfigurationError as exc:
+        raise BundleMissing(f"bundle {row} does not load: {exc}") from exc
+
+
+def active_attributes() -> dict[str, pl.DataType]:
+    """The attributes of every active schema: what a rule set may name before a source uses it."""
+    attributes: dict[str, pl.DataType] = {}
+    for version in ConfigurationVersion.objects.filter(kind="schema", status="active"):
+        attributes |= compile_schema(version.document, name=version.name).attributes
+    return attributes

@@ -1,0 +1,76 @@
+"""A row that PostgreSQL refuses for its own content is a bad message, not a bad world.
+
+evaluate() is meant to accept only what COPY accepts (a property test holds it). Should a row slip
+through, its batch must not stop the partition: the row named in COPY's error context is failed and
+the same transaction runs again without it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any, Final
+
+import polars as pl
+import psycopg
+from django.db import DatabaseError
+
+from ingestion.evaluate import FailedPart, Outcome
+from ingestion.parsing import Reason, problem
+from payflow.lib.errors import Retryable
+
+_COPY_LINE: Final = re.compile(r"COPY \w+, line (\d+)(?:, column (\w+))?")
+#: 22 data exception, 54 program limit exceeded
+_CLASSES: Final = ("22", "54")
+#: not null and check constraints: on a row in COPY they concern its own columns
+_STATES: Final = ("23502", "23514")
+
+
+class RowRefused(Retryable):
+    """PostgreSQL refused one accepted row for its content."""
+
+    def __init__(self, *, row: dict[str, Any], column: str, state: str, constraint: str) -> None:
+        super().__init__(f"SQLSTATE {state} {constraint}".strip())
+        self.row = row
+        self.column = column
+
+
+def refused_row(exc: DatabaseError, rows: pl.DataFrame) -> RowRefused | None:
+    """The row of `rows` (in COPY order) that `exc` is about; None when no row is to blame."""
+    cause = exc.__cause__
+    if not isinstance(cause, psycopg.Error):
+        return None
+    state = cause.sqlstate or ""
+    place = _COPY_LINE.search(cause.diag.context or "")
+    if place is None or not (state.startswith(_CLASSES) or state in _STATES):
+        return None
+    return RowRefused(
+        row=rows.row(int(place[1]) - 1, named=True),
+        column=place[2] or cause.diag.column_name or "",
+        state=state,
+        constraint=cause.diag.constraint_name or "",
+    )
+
+
+def without_row(outcome: Outcome, refused: RowRefused) -> Outcome:
+    """The outcome with that row failed instead of accepted."""
+    row = refused.row
+    error = problem(
+        refused.column,
+        Reason.REFUSED_BY_DATABASE,
+        "a row that the database takes",
+        str(refused),
+    )
+    part = FailedPart(
+        ordinal=row["ordinal"],
+        part=row["part"],
+        stage="store",
+        errors=(error,),
+        transaction_id=row["transaction_id"],
+        correlation_id=row["correlation_id"],
+    )
+    return replace(
+        outcome,
+        accepted=outcome.accepted.filter(pl.col("ordinal") != row["ordinal"]),
+        failed=sorted([*outcome.failed, part], key=lambda failed: failed.ordinal),
+    )

@@ -1,0 +1,267 @@
+"""The path of every message, top to bottom. Read this file first.
+
+    1. Read      a consumer hands over a batch of one leased partition (drain.py)
+    2. Scrub     card numbers and CVV values go no further
+    3. Evaluate  every message gets a verdict: accepted, failed (with reasons) or ignored
+    4. Archive   the bytes and verdicts become one Parquet object under a name written once
+    5. Commit    one PostgreSQL transaction writes all effects and moves the checkpoint
+    6. Acknowledge  the broker is told, for its lag tools and for trimming
+
+Steps 2 and 3 are pure. Step 4 is harmless until step 5 names its object. Step 5 happens whole or
+not at all, and only for the owner of the lease at the expected position, so every effect happens
+exactly once, whatever is killed and whenever.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+import polars as pl
+import psycopg
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+
+from deadletter import store as deadletters
+from ingestion import archive, store
+from ingestion.archive import ArchivedFile
+from ingestion.bundles import CompiledBundle
+from ingestion.evaluate import Outcome, evaluate
+from ingestion.isolate import RowRefused, without_row
+from ingestion.leases import Lease, Slot
+from ingestion.leaves import roll_over
+from ingestion.scrub import scrub
+from ingestion.sources.base import MessageBatch
+from metrics.rollups import roll_up, roll_up_cells
+from metrics.store import write_cells
+from payflow.lib.errors import DuplicateTransactionError, LeafEnded, StorageError
+from payflow.lib.failpoints import fail_point
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+#: times that a commit begins again for a key that another commit stored meanwhile, or a new leaf
+MAX_TRIES: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """What one commit wrote."""
+
+    first_id: int
+    messages: int
+    parts: int
+    accepted: int
+    failed: int
+    ignored: int
+    duplicates: int
+    late: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A batch on its way, with everything that was decided about it so far."""
+
+    batch: MessageBatch
+    lease: Lease
+    slot: Slot
+    bundle: CompiledBundle
+    outcome: Outcome
+    file: ArchivedFile
+    #: milliseconds of the steps before the transaction
+    timings: dict[str, float]
+
+
+def process(batch: MessageBatch, *, lease: Lease, slot: Slot, bundle: CompiledBundle) -> Committed:
+    """Take one batch through steps 2 to 5.
+
+    Raises Retryable or a database error for a bad world: nothing was written, or it cannot be
+    known; the caller reads the checkpoint again before it goes on.
+    """
+    timings: dict[str, float] = {}
+    fail_point("after_read")
+    scrubbed = _timed(
+        timings,
+        "scrub",
+        lambda: scrub(
+            batch.bodies,
+            batch.keys,
+            batch.headers,
+            rules=bundle.scrub,
+            key=settings.PAYFLOW["SCRUB_KEY"].encode(),
+        ),
+    )
+    batch = batch.with_bodies(scrubbed.bodies, keys=scrubbed.keys, headers=scrubbed.headers)
+    fail_point("after_scrub")
+    outcome = _timed(timings, "evaluate", lambda: evaluate(batch, bundle))
+    outcome = replace(outcome, accepted=_with_key_hex(outcome.accepted))
+    fail_point("after_evaluate")
+    file = _timed(
+        timings,
+        "archive",
+        lambda: archive.write(
+            batch, scrubbed=scrubbed, outcome=outcome, lease=lease, bundle=bundle
+        ),
+    )
+    if timings["archive"] > settings.PAYFLOW["LEASE_S"] * 500:
+        raise StorageError("the archive took longer than half the lease")
+    fail_point("after_archive")
+    return _commit_until_decided(
+        Work(
+            batch=batch,
+            lease=lease,
+            slot=slot,
+            bundle=bundle,
+            outcome=outcome,
+            file=file,
+            timings=timings,
+        )
+    )
+
+
+def _commit_until_decided(work: Work) -> Committed:
+    """Commit; begin again for a new leaf, for a key stored meanwhile, or without a refused row."""
+    for _ in range(MAX_TRIES):
+        try:
+            return _commit(work)
+        except LeafEnded:
+            roll_over()
+            time.sleep(0.02)
+        except RowRefused as refused:
+            work = replace(work, outcome=without_row(work.outcome, refused))
+        except DatabaseError as exc:
+            if not _is_key_stored_meanwhile(exc):
+                raise
+    raise DuplicateTransactionError(f"gave up after {MAX_TRIES} tries")
+
+
+def _commit(work: Work) -> Committed:
+    """Step 5: the one transaction. Its order is part of the design (docs/architecture.md)."""
+    batch, outcome = work.batch, work.outcome
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        # 5.1 hold the leaf, number the parts
+        store.lock_leaf(cursor)
+        numbering = store.number(cursor, slot=work.slot, parts=outcome.parts)
+        first_id = numbering.id_of(0)
+        fail_point("after_number")
+        # 5.2 set aside what is stored already
+        decided = store.decide(
+            cursor,
+            outcome,
+            low_id=store.lowest_id(
+                batch, horizon=timedelta(days=settings.PAYFLOW["HORIZON_DAYS"])
+            ),
+            numbering=numbering,
+            schema_version=work.bundle.schema_version,
+        )
+        fail_point("after_lookup")
+        # 5.3 the fence
+        store.move_checkpoint(
+            cursor, batch, lease=work.lease, lease_s=settings.PAYFLOW["LEASE_S"]
+        )
+        fail_point("after_checkpoint")
+        # 5.4 rows that are appended
+        kept = decided.kept.with_columns(numbering.expression())
+        store.write_transactions(cursor, kept, first_id=first_id, received_at=batch.received_at)
+        fail_point("after_transactions")
+        origin = _origin(work)
+        failed = store.failed_rows(
+            batch, decided.failed, numbering=numbering, others=decided.others
+        )
+        deadletters.write_items(cursor, failed, origin=origin)
+        fail_point("after_failed_items")
+        committed = _count(work, kept=kept, decided=decided, first_id=first_id)
+        store.write_outcomes(cursor, decided.outcomes, numbering=numbering)
+        store.write_manifest(
+            cursor, _manifest(work, kept=kept, committed=committed, numbering=numbering)
+        )
+        fail_point("after_manifest")
+        # 5.5 hot rows, each kind sorted by key
+        deadletters.add_to_groups(cursor, failed, origin=origin)
+        fail_point("after_groups")
+        cells = roll_up(kept, window_s=300)
+        write_cells(cursor, "payment_metrics_5m", cells)
+        write_cells(cursor, "payment_metrics_1h", roll_up_cells(cells, window_s=3600))
+        fail_point("before_commit")
+    fail_point("after_commit")
+    return committed
+
+
+def _count(work: Work, *, kept: pl.DataFrame, decided: store.Decided, first_id: int) -> Committed:
+    return Committed(
+        first_id=first_id,
+        messages=len(work.batch),
+        parts=work.outcome.parts,
+        accepted=kept.height,
+        failed=len(decided.failed),
+        ignored=len(work.outcome.ignored),
+        duplicates=decided.duplicates,
+        late=int(kept["late"].sum()),
+    )
+
+
+def _manifest(
+    work: Work, *, kept: pl.DataFrame, committed: Committed, numbering: store.Numbering
+) -> dict[str, Any]:
+    batch = work.batch
+    return {
+        "id": committed.first_id,
+        "last_id": numbering.id_of(max(0, committed.parts - 1)),
+        "partition": work.lease.partition_id,
+        "bundle": work.bundle.id,
+        "epoch": work.lease.epoch,
+        "position": batch.position,
+        "next": batch.next_position,
+        "sequence": batch.sequence_number,
+        "messages": committed.messages,
+        "parts": committed.parts,
+        "accepted": committed.accepted,
+        "failed": committed.failed,
+        "ignored": committed.ignored,
+        "duplicates": committed.duplicates,
+        "late": committed.late,
+        "min": kept["occurred_at"].min(),
+        "max": kept["occurred_at"].max(),
+        "file": work.file.path,
+        "sha256": work.file.sha256,
+        "size": work.file.size,
+        "received_at": batch.received_at,
+        "timings": work.timings,
+        "rule_failures": {
+            name: {"count": failure.count, "error": failure.error_class}
+            for name, failure in work.outcome.rule_failures.items()
+        },
+    }
+
+
+def _origin(work: Work) -> deadletters.Origin:
+    return deadletters.Origin(
+        source_id=work.lease.source_id,
+        partition_name=work.lease.partition,
+        bundle_id=work.bundle.id,
+        schema_name=work.bundle.schema.name,
+        archive_file=work.file.path,
+        failed_at=work.batch.received_at,
+    )
+
+
+def _with_key_hex(accepted: pl.DataFrame) -> pl.DataFrame:
+    return accepted.with_columns(key_hex=pl.col("event_key").bin.encode("hex"))
+
+
+def _is_key_stored_meanwhile(exc: DatabaseError) -> bool:
+    cause = exc.__cause__
+    return isinstance(cause, psycopg.errors.UniqueViolation) and (
+        cause.diag.constraint_name or ""
+    ).endswith("_event_key")
+
+
+def _timed(timings: dict[str, float], name: str, step: Callable[[], T]) -> T:
+    start = time.perf_counter()
+    result = step()
+    timings[name] = round((time.perf_counter() - start) * 1000, 3)
+    return result
