@@ -183,7 +183,7 @@ class MessageConsumer(ABC):
         """Assign a partition, or assign it anew, and read on from there.
 
         What was buffered for it is dropped. Raises PositionLost when the broker no longer holds
-        that position; the partition is then not assigned.
+        that position. After any error the partition is not assigned.
         """
 
     @abstractmethod

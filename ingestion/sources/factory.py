@@ -1,0 +1,35 @@
+"""From a broker type to its consumer; a new kind of source is one more entry in `CONSUMERS`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ingestion.sources.base import MessageConsumer
+from ingestion.sources.file import FileConsumer
+from ingestion.sources.redis_streams import RedisStreamsConsumer
+from payflow.lib.errors import ConfigurationError, Problem
+
+CONSUMERS: dict[str, type[MessageConsumer]] = {
+    consumer.broker_type: consumer for consumer in (RedisStreamsConsumer, FileConsumer)
+}
+
+
+class ConsumerFactory:
+    """Makes the consumer that a source's row asks for."""
+
+    @staticmethod
+    def create(broker_type: str, *, source: str, settings: Mapping[str, Any]) -> MessageConsumer:
+        """A consumer that is not connected yet. Raises ConfigurationError like `validate`."""
+        parsed = ConsumerFactory.validate(broker_type, settings)
+        return CONSUMERS[broker_type](source=source, settings=parsed)
+
+    @staticmethod
+    def validate(broker_type: str, settings: Mapping[str, Any]) -> Any:
+        """The broker type's own settings object; ConfigurationError has one Problem a bad field."""
+        if broker_type not in CONSUMERS:
+            message = (
+                f"{broker_type!r} is no broker type; known are {', '.join(sorted(CONSUMERS))}."
+            )
+            raise ConfigurationError(Problem(pointer="/broker_type", message=message))
+        return CONSUMERS[broker_type].parse_settings(settings)

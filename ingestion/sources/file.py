@@ -1,0 +1,218 @@
+"""A file as a source: one partition, named by the SHA-256 of its content.
+
+One record is one message. The same bytes under another name are the same partition, so nothing is
+taken twice. A position is the number of the next record, from "0".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+import polars as pl
+
+from ingestion.sources.base import BatchLimits, Checkpoint, Lag, MessageBatch, MessageConsumer
+from ingestion.sources.file_records import NdjsonRecords, ParquetRecords, Records
+from ingestion.sources.settings import SettingsReader
+from payflow.lib.errors import Permanent, PositionLost, SourceUnavailable
+
+FORMATS: dict[str, type[Records]] = {"ndjson": NdjsonRecords, "parquet": ParquetRecords}
+_SUFFIXES = {".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet", ".pq": "parquet"}
+
+_BLOCK = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSettings:
+    """Which file."""
+
+    path: str
+    #: "ndjson" or "parquet"
+    format: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Content:
+    """The file as it was when it was opened."""
+
+    sha256: str
+    #: line ends, an upper bound of the records of an NDJSON file
+    lines: int
+    #: changes when somebody writes to the file or puts another in its place
+    state: tuple[int, int, int]
+    loaded_at: datetime
+
+
+class FileConsumer(MessageConsumer):
+    """Reads one file from any record on; the end of the file is not an error."""
+
+    broker_type: ClassVar[str] = "file"
+
+    @classmethod
+    def parse_settings(cls, settings: Mapping[str, Any]) -> FileSettings:
+        """path (required), format (default by the extension)."""
+        reader = SettingsReader(settings)
+        path = reader.text("path", max_length=4096)
+        by_suffix = _SUFFIXES.get(Path(path).suffix.lower(), "")
+        file_format = reader.choice("format", default=by_suffix, choices=tuple(FORMATS))
+        reader.finish()
+        return FileSettings(path=path, format=file_format)
+
+    def __init__(self, *, source: str, settings: FileSettings) -> None:
+        self._source = source
+        self._path = Path(settings.path)
+        self._format = FORMATS[settings.format]
+        self._limits = BatchLimits()
+        self._content: _Content | None = None
+        self._records: Records | None = None
+        self._next: Checkpoint | None = None
+
+    # --- connection ------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Open the file and read it through once for its name."""
+        self.disconnect()
+        with self._translated():
+            self._content = _examine(self._path)
+            self._records = self._format(self._path)
+
+    def disconnect(self) -> None:
+        if self._records is not None:
+            self._records.close()
+        self._records = self._content = None
+
+    @property
+    def is_connected(self) -> bool:
+        return self._records is not None
+
+    @property
+    def _open(self) -> tuple[_Content, Records]:
+        if self._content is None or self._records is None:
+            raise SourceUnavailable(f"Source {self._source} is not connected.")
+        return self._content, self._records
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            self.disconnect()
+            raise SourceUnavailable(f"{self._path}: {exc.strerror or type(exc).__name__}") from exc
+        except pl.exceptions.PolarsError as exc:
+            self.disconnect()
+            raise Permanent(f"{self._path} is not a readable Parquet file.") from exc
+
+    # --- partitions ------------------------------------------------------------------------------
+
+    def partitions(self) -> list[str]:
+        return [self._open[0].sha256]
+
+    def first_position(self, partition: str) -> str:  # noqa: ARG002 - every file begins at 0
+        return "0"
+
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        self._next = None
+        self._seek(checkpoint)
+        self._next = checkpoint
+
+    def release(self, partition: str) -> None:
+        if self._next is not None and self._next.partition == partition:
+            self._next = None
+
+    def _seek(self, checkpoint: Checkpoint) -> None:
+        """Go to the checkpoint, unless the reader stands there."""
+        content, records = self._open
+        with self._translated():
+            same = content.sha256 == checkpoint.partition and content.state == _state(self._path)
+            if same and records.position == int(checkpoint.position):
+                return
+            found = same and records.seek(int(checkpoint.position))
+        if not found:
+            self._next = None
+            detail = f"It ends before record {checkpoint.position}." if same else "It was changed."
+            raise PositionLost(
+                partition=checkpoint.partition, lost=None, detail=f"{self._path}: {detail}"
+            )
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def consume_batch(self, *, wait_s: float) -> MessageBatch | None:
+        content, records = self._open
+        checkpoint = self._next
+        if checkpoint is not None:
+            self._seek(checkpoint)
+            with self._translated():
+                bodies = records.read(messages=self._limits.messages, size=self._limits.bytes)
+            if bodies:
+                return self._batch(bodies, checkpoint, content)
+        time.sleep(wait_s)
+        return None
+
+    def _batch(
+        self, bodies: list[bytes], checkpoint: Checkpoint, content: _Content
+    ) -> MessageBatch:
+        first = int(checkpoint.position)
+        self._next = Checkpoint(
+            partition=checkpoint.partition,
+            position=str(first + len(bodies)),
+            sequence_number=checkpoint.sequence_number + len(bodies),
+        )
+        return MessageBatch(
+            source=self._source,
+            partition=checkpoint.partition,
+            broker_type=self.broker_type,
+            batch_id=uuid.uuid4().hex,
+            position=checkpoint.position,
+            next_position=self._next.position,
+            sequence_number=checkpoint.sequence_number,
+            received_at=datetime.now(UTC),
+            offsets=list(map(str, range(first, first + len(bodies)))),
+            times_us=[_microseconds(content.loaded_at)] * len(bodies),
+            bodies=bodies,
+        )
+
+    def acknowledge_batch(self, batch: MessageBatch) -> None:
+        """Nothing to tell: a file keeps what was read."""
+
+    def lag(self) -> dict[str, Lag]:
+        content, records = self._open
+        if self._next is None:
+            return {}
+        events = records.behind(content.lines)
+        seconds = (datetime.now(UTC) - content.loaded_at).total_seconds() if events else 0.0
+        return {self._next.partition: Lag(events=events, seconds=seconds)}
+
+
+def _examine(path: Path) -> _Content:
+    state = _state(path)  # before reading: a write while we read is noticed later
+    digest = hashlib.sha256()
+    lines = 0
+    last = b""
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            lines += block.count(b"\n")
+            last = block
+    return _Content(
+        sha256=digest.hexdigest(),
+        lines=lines + (bool(last) and not last.endswith(b"\n")),
+        state=state,
+        loaded_at=datetime.now(UTC),
+    )
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    stat = os.stat(path)
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _microseconds(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
