@@ -108,7 +108,9 @@ def write_items(cursor: Any, rows: Sequence[FailedRow], *, origin: Origin) -> No
         "status": "open",
         "retry_count": 0,
     }
-    copy_frame(cursor, "failed_items", frame.with_columns(**{k: pl.lit(v) for k, v in constants.items()}))
+    copy_frame(
+        cursor, "failed_items", frame.with_columns(**{k: pl.lit(v) for k, v in constants.items()})
+    )
 
 
 def add_to_groups(cursor: Any, rows: Sequence[FailedRow], *, origin: Origin) -> None:
@@ -136,7 +138,14 @@ def add_to_groups(cursor: Any, rows: Sequence[FailedRow], *, origin: Origin) -> 
 
 def fingerprint(row: FailedRow, *, origin: Origin) -> uuid.UUID:
     """The group of an item: one cause is one stage, reason, field, schema and source."""
-    cause = (FINGERPRINT_VERSION, origin.source_id, origin.schema_name, row.stage, row.reason, row.field)
+    cause = (
+        FINGERPRINT_VERSION,
+        origin.source_id,
+        origin.schema_name,
+        row.stage,
+        row.reason,
+        row.field,
+    )
     return uuid.UUID(bytes=xxhash.xxh3_128_digest("\x1f".join(map(str, cause)).encode()))
 
 

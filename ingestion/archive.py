@@ -68,7 +68,12 @@ def archive_storage() -> Storage:
 
 
 def write(
-    batch: MessageBatch, *, scrubbed: Scrubbed, outcome: Outcome, lease: Lease, bundle: CompiledBundle
+    batch: MessageBatch,
+    *,
+    scrubbed: Scrubbed,
+    outcome: Outcome,
+    lease: Lease,
+    bundle: CompiledBundle,
 ) -> ArchivedFile:
     """Write a batch and return what was written. Raises StorageError; nothing counts yet."""
     frame = archive_frame(batch, scrubbed=scrubbed, outcome=outcome)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -15,6 +15,9 @@ from ingestion.scrub import ScrubRules
 from metrics.rules import CompiledMetrics, compile_metrics
 from payflow.lib.errors import BundleMissing, ConfigurationError
 from payflow.lib.version import ENGINE_VERSION
+
+
+_IDS: Final = ("transaction_id", "correlation_id", "merchant_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,9 @@ class CompiledBundle:
     scrub: ScrubRules
 
 
-def compile_bundle(content: Mapping[str, Any], *, bundle_id: int = 0, digest: str = "") -> CompiledBundle:
+def compile_bundle(
+    content: Mapping[str, Any], *, bundle_id: int = 0, digest: str = ""
+) -> CompiledBundle:
     """Compile a bundle's content. Raises ConfigurationError; pure."""
     schema_part, metrics_part = content["routes"][0]["schema"], content["metrics"]
     schema = compile_schema(schema_part["document"], name=schema_part["name"])
@@ -42,8 +47,20 @@ def compile_bundle(content: Mapping[str, Any], *, bundle_id: int = 0, digest: st
         schema=schema,
         schema_version=schema_part["version"],
         metrics=compile_metrics(metrics_part["document"], attributes=schema.attributes),
-        scrub=ScrubRules(spared=schema.spared_paths),
+        scrub=ScrubRules(spared=spared_paths(schema_part["document"])),
     )
+
+
+def spared_paths(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Paths that scrub never masks: the ids that tell events and merchants apart.
+
+    A number that only looks like a card number must not change an event's identity.
+    """
+    paths: list[str] = []
+    for name in _IDS:
+        column = document["columns"].get(name, {})
+        paths += [column["path"]] if "path" in column else column.get("first", [])
+    return tuple(paths)
 
 
 @lru_cache(maxsize=64)

@@ -14,6 +14,7 @@ import json
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -102,6 +103,7 @@ class Drainer:
         self._next_discovery = 0.0
         self._renew_at = 0.0
         self._failures = 0
+        self._nothing_to_read = False
         #: what went wrong with a partition while the database could not be told
         self._errors: dict[int, str] = {}
 
@@ -198,12 +200,11 @@ class Drainer:
         if now >= self._next_discovery:
             self._next_discovery = now + DISCOVER_S
             self._discover()
-        if self._only is None:
-            for name in leases.stop_deadly_partitions():
-                logger.error(
-                    "partition stopped: its messages killed their owners",
-                    extra={"action": "partition_stopped", "partition": name},
-                )
+        for name in leases.stop_deadly_partitions():
+            logger.error(
+                "partition stopped: its messages killed their owners",
+                extra={"action": "partition_stopped", "partition": name},
+            )
         self._renew()
         self._balance()
         self._note_lag()
@@ -282,6 +283,7 @@ class Drainer:
             if self._only is None or row[2] == self._only
         ]
         wanted = {(source_id, name) for _, source_id, name in rows}
+        self._nothing_to_read = not wanted
         share = leases.fair_share(len(rows))
         held = 0
         for reader in self._readers.values():
@@ -427,12 +429,18 @@ class Drainer:
         self._drop(reader, exc.partition)
 
     def _give_up_batch(self, reader: SourceReader, lease: Lease, exc: Exception) -> None:
-        # the class only: its message may hold payload
+        # class and frames only: the message of an exception may hold payload
         logger.error(
             "cannot process a batch",
-            extra={"action": "batch_failed", "error": type(exc).__name__},
+            extra={
+                "action": "batch_failed",
+                "error": type(exc).__name__,
+                "frames": traceback.format_tb(exc.__traceback__)[-6:],
+            },
         )
-        leases.fail_attempt(lease, error=f"{type(exc).__name__} on the messages from {lease.position}")
+        leases.fail_attempt(
+            lease, error=f"{type(exc).__name__} on the messages from {lease.position}"
+        )
         self._drop(reader, lease.partition)
 
     def _give_back(self, reader: SourceReader, name: str) -> None:
@@ -444,6 +452,8 @@ class Drainer:
         reader.consumer.release(name)
 
     def _everything_is_read(self) -> bool:
+        if self._nothing_to_read:
+            return True
         if any(time.monotonic() < reader.retry_at for reader in self._readers.values()):
             return False
         lags = [lag for r in self._readers.values() if r.held for lag in r.consumer.lag().values()]

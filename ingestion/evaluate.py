@@ -6,17 +6,19 @@ retry, dry run and verification all call it, so what it says here is what it say
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
 import polars as pl
+import xxhash
 
 from ingestion.bundles import CompiledBundle
-from ingestion.parsing import DECODE_REASONS, Reason, ValidationError, position_key
+from ingestion.parsing import Reason, ValidationError
 from ingestion.sources.base import MessageBatch
-from metrics.extractors import MetricType, RuleFailure
+from metrics.extraction import RuleFailure
+from metrics.extractors import MetricType
 
 WINDOW: Final = timedelta(minutes=5)
 #: an event is late when its window had ended this long before the broker had it
@@ -25,6 +27,20 @@ LATE_AFTER: Final = timedelta(minutes=5)
 FUTURE_TOLERANCE: Final = timedelta(minutes=5)
 #: prefix of the columns that hold the metric data of one type
 METRIC_PREFIX: Final = "metric:"
+#: the bytes could not be read at all; every other reason is about what they say
+DECODE_REASONS: Final = frozenset(
+    {
+        Reason.TOO_LARGE,
+        Reason.EMPTY,
+        Reason.INVALID_UTF8,
+        Reason.BOM,
+        Reason.INVALID_JSON,
+        Reason.TOO_DEEP,
+        Reason.NON_FINITE,
+        Reason.NOT_AN_OBJECT,
+        Reason.DUPLICATE_KEY,
+    }
+)
 METRIC_TYPES: Final = tuple(kind.value for kind in MetricType)
 
 
@@ -52,7 +68,7 @@ class Outcome:
     failed: list[FailedPart]
     #: ordinals that the configuration routes away
     ignored: list[int]
-    rule_failures: dict[str, RuleFailure]
+    rule_failures: Mapping[str, RuleFailure]
 
 
 def evaluate(batch: MessageBatch, bundle: CompiledBundle) -> Outcome:
@@ -91,9 +107,7 @@ def _complete(columns: pl.DataFrame, batch: MessageBatch) -> pl.DataFrame:
     rows = columns["row"]
     prefix = f"{batch.source}/{batch.partition}/"
     offsets = pl.Series("offset", batch.offsets, dtype=pl.String).gather(rows)
-    times = pl.Series("broker_time", batch.times_us, dtype=pl.Int64).cast(
-        pl.Datetime("us", "UTC")
-    )
+    times = pl.Series("broker_time", batch.times_us, dtype=pl.Int64).cast(pl.Datetime("us", "UTC"))
     coordinates = prefix + offsets
     columns = columns.rename({"row": "ordinal"}).with_columns(
         times.gather(rows),
@@ -111,7 +125,8 @@ def _complete(columns: pl.DataFrame, batch: MessageBatch) -> pl.DataFrame:
 
 def _identify_by_position(columns: pl.DataFrame, coordinates: pl.Series) -> pl.DataFrame:
     """`identity: position`: the coordinates are the event's only identity."""
-    keys = pl.Series("event_key", [position_key(c) for c in coordinates], dtype=pl.Binary)
+    digests = [xxhash.xxh3_128_digest(name.encode()) for name in coordinates]
+    keys = pl.Series("event_key", digests, dtype=pl.Binary)
     return columns.with_columns(
         keys,
         transaction_id=pl.when(pl.col("transaction_id") == "")

@@ -16,7 +16,8 @@ import psycopg
 from django.db import DatabaseError
 
 from ingestion.evaluate import FailedPart, Outcome
-from ingestion.parsing import Reason, problem
+from ingestion.parsing import Reason
+from ingestion.parsing.reasons import problem
 from payflow.lib.errors import Retryable
 
 _COPY_LINE: Final = re.compile(r"COPY \w+, line (\d+)(?:, column (\w+))?")

@@ -84,7 +84,9 @@ SELECT coalesce(max(slot) + 1, 0), %(owner)s, now(), now(), 0, '{}' FROM drainer
 HAVING coalesce(max(slot) + 1, 0) < %(slots)s
 ON CONFLICT (slot) DO NOTHING RETURNING slot
 """
-_GIVE_SLOT = "UPDATE drainers SET owner = '', seen_at = NULL WHERE slot = %(slot)s AND owner = %(owner)s"
+_GIVE_SLOT = (
+    "UPDATE drainers SET owner = '', seen_at = NULL WHERE slot = %(slot)s AND owner = %(owner)s"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +142,9 @@ def fair_share(partitions: int) -> int:
     return math.ceil(partitions / max(1, live[0] if live else 1))
 
 
-def take(*, partition_id: int, source_id: int, source: str, partition: str, owner: str) -> Lease | None:
+def take(
+    *, partition_id: int, source_id: int, source: str, partition: str, owner: str
+) -> Lease | None:
     """Take a lease that is free, expired or the owner's own, with a new epoch; None if refused."""
     row = _one(
         _TAKE,

@@ -42,7 +42,9 @@ JOIN pg_class p ON p.oid = i.inhparent
 WHERE p.relname = ANY(%(tables)s)
 ORDER BY p.relname, c.relname
 """
-_CREATE_LEAF = "CREATE TABLE IF NOT EXISTS {leaf} PARTITION OF {table} FOR VALUES FROM ({lower}) TO ({upper})"
+_CREATE_LEAF = (
+    "CREATE TABLE IF NOT EXISTS {leaf} PARTITION OF {table} FOR VALUES FROM ({lower}) TO ({upper})"
+)
 # statistics and BRIN summaries must follow the appends: the default waits for a fifth of the table
 _TUNE_LEAF = """
 ALTER TABLE {leaf} SET (autovacuum_vacuum_insert_scale_factor = 0.02,
@@ -97,9 +99,7 @@ def ensure_leaves() -> list[Leaf]:
                 _make_leaf(cursor, leaf)
         cursor.execute("SELECT count(*) FROM write_leaf")
         if cursor.fetchone()[0] == 0:
-            cursor.execute(
-                _ENTER_LEAF, {"lower": leaves[0].lower_id, "upper": leaves[0].upper_id}
-            )
+            cursor.execute(_ENTER_LEAF, {"lower": leaves[0].lower_id, "upper": leaves[0].upper_id})
     return leaves
 
 
@@ -116,9 +116,7 @@ def roll_over() -> None:
         row = cursor.fetchone()
         if row and row[0] >= leaf.lower_id:
             return
-        cursor.execute(
-            "SELECT to_regclass(%s) IS NOT NULL", [f"batch_outcomes_{leaf.suffix}"]
-        )
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [f"batch_outcomes_{leaf.suffix}"])
         if not cursor.fetchone()[0]:
             raise LeafMissing(
                 f"no leaf {leaf.suffix} for {leaf.lower:%Y-%m-%d}: run `manage.py partitions ensure`"

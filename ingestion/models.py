@@ -12,7 +12,6 @@ from django.db.models.functions import Now
 DRAINER_ALIVE_S = 5
 
 
-
 class PartitionQuerySet(models.QuerySet["Partition"]):
     def drainable(self) -> PartitionQuerySet:
         """Those that workers may read now: files are read by the command that was given them."""
@@ -26,9 +25,7 @@ class PartitionQuerySet(models.QuerySet["Partition"]):
 class DrainerQuerySet(models.QuerySet["Drainer"]):
     def live(self) -> DrainerQuerySet:
         """Those that gave a sign of life within the last seconds, by the database's clock."""
-        return self.exclude(owner="").filter(
-            seen_at__gt=Now() - timedelta(seconds=DRAINER_ALIVE_S)
-        )
+        return self.exclude(owner="").filter(seen_at__gt=Now() - timedelta(seconds=DRAINER_ALIVE_S))
 
 
 class Partition(models.Model):

@@ -152,17 +152,13 @@ def _commit(work: Work) -> Committed:
         decided = store.decide(
             cursor,
             outcome,
-            low_id=store.lowest_id(
-                batch, horizon=timedelta(days=settings.PAYFLOW["HORIZON_DAYS"])
-            ),
+            low_id=store.lowest_id(batch, horizon=timedelta(days=settings.PAYFLOW["HORIZON_DAYS"])),
             numbering=numbering,
             schema_version=work.bundle.schema_version,
         )
         fail_point("after_lookup")
         # 5.3 the fence
-        store.move_checkpoint(
-            cursor, batch, lease=work.lease, lease_s=settings.PAYFLOW["LEASE_S"]
-        )
+        store.move_checkpoint(cursor, batch, lease=work.lease, lease_s=settings.PAYFLOW["LEASE_S"])
         fail_point("after_checkpoint")
         # 5.4 rows that are appended
         kept = decided.kept.with_columns(numbering.expression())

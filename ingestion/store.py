@@ -20,7 +20,8 @@ from ingestion.evaluate import METRIC_PREFIX, METRIC_TYPES, FailedPart, Outcome
 from ingestion.isolate import refused_row
 from ingestion.leases import Lease, Slot
 from ingestion.leaves import WRITE_LEAF
-from ingestion.parsing import Reason, problem
+from ingestion.parsing import Reason
+from ingestion.parsing.reasons import problem
 from ingestion.sources.base import MessageBatch
 from payflow.lib.copy import copy_frame, uuid_array
 from payflow.lib.errors import CheckpointMoved, LeafEnded, LeafMissing
@@ -273,7 +274,9 @@ def move_checkpoint(cursor: Any, batch: MessageBatch, *, lease: Lease, lease_s: 
         )
 
 
-def write_transactions(cursor: Any, kept: pl.DataFrame, *, first_id: int, received_at: datetime) -> None:
+def write_transactions(
+    cursor: Any, kept: pl.DataFrame, *, first_id: int, received_at: datetime
+) -> None:
     """COPY the accepted events, then their metrics in (event, metric type) order.
 
     Raises RowRefused when the database refuses one row for its content.
@@ -301,16 +304,20 @@ def metric_rows(kept: pl.DataFrame) -> pl.DataFrame:
     return (
         kept.select(
             pl.col("id").alias("event_id"),
-            pl.lit(pl.Series([kinds])).alias("metric_type"),
             pl.concat_list([METRIC_PREFIX + kind for kind in kinds]).alias("metric_data"),
         )
-        .explode("metric_type", "metric_data")
+        .explode("metric_data")
+        .with_columns(pl.Series("metric_type", kinds * kept.height, dtype=pl.String))
         .drop_nulls("metric_data")
     )
 
 
 def failed_rows(
-    batch: MessageBatch, failed: Sequence[FailedPart], *, numbering: Numbering, others: dict[int, int]
+    batch: MessageBatch,
+    failed: Sequence[FailedPart],
+    *,
+    numbering: Numbering,
+    others: dict[int, int],
 ) -> list[FailedRow]:
     """Failed parts with their bytes and coordinates."""
     first_id = numbering.id_of(0)
@@ -351,9 +358,7 @@ def write_outcomes(cursor: Any, outcomes: Sequence[StoreOutcome], *, numbering: 
     copy_frame(
         cursor,
         "batch_outcomes",
-        frame.with_columns(
-            numbering.expression(), batch=pl.lit(numbering.id_of(0), pl.Int64)
-        ),
+        frame.with_columns(numbering.expression(), batch=pl.lit(numbering.id_of(0), pl.Int64)),
     )
 
 

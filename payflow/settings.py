@@ -40,7 +40,7 @@ INSTALLED_APPS = [
     "configuration",
     "metrics",
     "deadletter",
-    "ingestion",
+    "ingestion.apps.IngestionConfig",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -152,7 +152,9 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
     "archive": {
         "BACKEND": "payflow.lib.storage.WriteOnceFileStorage",
-        "OPTIONS": {"location": read_str("PAYFLOW_ARCHIVE_DIR", default=str(STATE_DIR / "archive"))},
+        "OPTIONS": {
+            "location": read_str("PAYFLOW_ARCHIVE_DIR", default=str(STATE_DIR / "archive"))
+        },
     },
 }
 

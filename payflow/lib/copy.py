@@ -51,7 +51,7 @@ def uuid_array(keys: Sequence[str]) -> str:
 def _prepare(column: pl.Series) -> pl.Series:
     if column.dtype == pl.Binary:
         # bytea in its hex form: the backslash is escaped once for COPY
-        return "\\\\x" + column.bin.encode("hex")
+        return ("\\\\x" + column.bin.encode("hex")).alias(column.name)
     if column.dtype == pl.String and column.str.contains(_NEEDS_ESCAPE).any():
         for character, escaped in _ESCAPES:
             column = column.str.replace_all(character, escaped, literal=True)

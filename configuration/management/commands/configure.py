@@ -53,4 +53,6 @@ class Command(BaseCommand):
             self.stdout.write(f"{version.get_kind_display()} {version}: {version.status}")
         for source in Source.objects.select_related("active_bundle"):
             bundle = source.active_bundle
-            self.stdout.write(f"Source {source.name}: {bundle.hash[:12] if bundle else 'no bundle'}")
+            self.stdout.write(
+                f"Source {source.name}: {bundle.hash[:12] if bundle else 'no bundle'}"
+            )
