@@ -114,7 +114,7 @@ class _Compiler:
         self.schema: dict[str, pl.DataType] = {**attributes, **TRANSACTION_COLUMNS}
         self.kinds: dict[str, Kind] = {name: kind_of(t) for name, t in self.schema.items()}
         self.problems: list[Problem] = []
-        #: metric name -> who gives it
+        #: name of a metric, rule or extractor -> pointer to who has it
         self.names: dict[str, str] = {}
 
     def problem(self, pointer: str, message: str) -> None:
@@ -156,9 +156,8 @@ class _Compiler:
             self.problem(at, f"unknown extractor; known are {', '.join(sorted(EXTRACTORS))}")
             return None
         extractor = EXTRACTORS[name]()
-        self.take_name(at, name, owner=f"extractor {name}")
-        for metric in extractor.metrics():
-            self.take_name(at, metric.name, owner=f"extractor {name}")
+        for taken in {name, *(metric.name for metric in extractor.metrics())}:
+            self.take_name(at, taken, owner=at)
         return extractor
 
     def take_name(self, at: str, name: str, *, owner: str) -> None:
@@ -195,7 +194,7 @@ class _Compiler:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             self.problem(f"{at}/name", "must be lower_snake_case, at most 63 characters")
             return ""
-        self.take_name(f"{at}/name", name, owner=f"the rule {at}")
+        self.take_name(f"{at}/name", name, owner=at)
         return name
 
     def metric_type(self, at: str, entry: Mapping[str, Any]) -> MetricType | None:

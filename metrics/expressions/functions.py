@@ -26,12 +26,18 @@ class Function:
     write: Callable[[str, list[Node]], Node]
 
 
-def call(name: str, arguments: list[Node]) -> Node:
-    """Write the call of function `name`; ExpressionError when it is not allowed."""
+def look_up(name: str) -> Function:
+    """The function called `name` (upper case); ExpressionError when there is none."""
     function = FUNCTIONS.get(name)
     if function is None:
         known = ", ".join(sorted(FUNCTIONS))
         raise ExpressionError(f"function {name} is not allowed; allowed are {known}")
+    return function
+
+
+def call(name: str, arguments: list[Node]) -> Node:
+    """Write a call of function `name`; ExpressionError when it cannot take the arguments."""
+    function = look_up(name)
     low, high = function.arity
     if not low <= len(arguments) <= high:
         wanted = str(low) if low == high else f"{low} to {high}"

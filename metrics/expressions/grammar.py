@@ -277,6 +277,7 @@ class _Parser:
             return self.cast()
         if name == "EXTRACT":
             return self.extract()
+        functions.look_up(name)
         return functions.call(name, self.arguments())
 
     def case(self) -> Node:
