@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
-from psycopg import errors, sql
+from psycopg import sql
 
 from payflow.lib.env import write_private
 from payflow.lib.services.account import Account, program
@@ -94,12 +94,12 @@ class Postgres(Server):
         try:
             with psycopg.connect(self._url("postgres"), connect_timeout=2, autocommit=True) as db:
                 self._create_database(db)
-        except errors.InvalidPassword:
-            raise ServiceError(
-                f"PostgreSQL refuses the password in {self.directory / 'password'}: it belongs to "
-                f"another cluster. Restore that file, or delete {self.directory} with all its data."
-            ) from None
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as exc:
+            if "password authentication failed" in str(exc):  # libpq gives no SQLSTATE here
+                raise ServiceError(
+                    f"PostgreSQL refuses the password in {self.directory / 'password'}: it belongs "
+                    f"to another cluster. Restore it, or delete {self.directory} with all its data."
+                ) from None
             return False
         return True
 

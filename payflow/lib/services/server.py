@@ -32,6 +32,10 @@ _ORPHANS_TIMEOUT_S = 30
 _PORTS = range(15_000, 32_000)
 
 
+#: servers that this process started; kept, because a Popen that is dropped complains
+_children: list[subprocess.Popen[bytes]] = []
+
+
 class ServiceError(Retryable):
     """An embedded server does not start, stop or answer."""
 
@@ -51,7 +55,6 @@ class Server(ABC):
         self.data = directory / "data"
         self.account = account
         self._say = say
-        self._child: subprocess.Popen[bytes] | None = None
 
     # --- what a kind of server has to say --------------------------------------------------------
 
@@ -97,11 +100,13 @@ class Server(ABC):
         with self._command_lock():
             if not self.is_running():
                 return False
+            pid = self.pid()
             for number in self.stop_signals:
                 self._signal(number)
-                if self._wait_until_gone(STOP_TIMEOUT_S):
+                if self._is_gone_within(STOP_TIMEOUT_S):
+                    _reap(ended=pid)
                     return True
-            raise ServiceError(f"{self.name} (process {self.pid()}) does not stop.")
+            raise ServiceError(f"{self.name} (process {pid}) does not stop.")
 
     def is_running(self) -> bool:
         """Whether its main process lives (orphans of a killed one do not count)."""
@@ -109,7 +114,7 @@ class Server(ABC):
 
     def pid(self) -> int | None:
         """The main process, if it lives and is this server's program."""
-        self._reap()
+        _reap()
         try:
             pid = int((self.directory / "pid").read_text(encoding="ascii"))
             state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
@@ -160,7 +165,7 @@ class Server(ABC):
                 cwd=self.data,
                 pass_fds=(alive,),
             )
-        self._child = child
+        _children.append(child)
         (self.directory / "pid").write_text(f"{child.pid}\n", encoding="ascii")
         assert child.stdin is not None  # noqa: S101 - it is a pipe
         with suppress(BrokenPipeError):  # it died at once: the wait tells what its log says
@@ -180,28 +185,18 @@ class Server(ABC):
                 patience = end
             time.sleep(0.02)
 
-    def _wait_until_gone(self, timeout_s: float) -> bool:
+    def _is_gone_within(self, timeout_s: float) -> bool:
         end = time.monotonic() + timeout_s
         while not self._try_alive_lock():
-            self._reap()
             if time.monotonic() > end:
                 return False
             time.sleep(0.02)
-        self._reap(wait=True)
         return True
 
     def _signal(self, number: signal.Signals) -> None:
         pid = self.pid()
         if pid is not None:
             os.kill(pid, number)
-
-    def _reap(self, *, wait: bool = False) -> None:
-        """Our own child must not stay a zombie."""
-        if self._child is not None:
-            if wait:
-                self._child.wait()
-            if self._child.poll() is not None:
-                self._child = None
 
     def last_words(self) -> str:
         """The end of its log, for an error message."""
@@ -245,6 +240,19 @@ class Server(ABC):
                         ) from None
                     time.sleep(0.05)
             yield file.fileno()
+
+
+def _reap(*, ended: int | None = None) -> None:
+    """Servers that this process started and that died must not stay zombies.
+
+    `ended` is known to be on its way out (it has given up its lock): it is waited for.
+    """
+    for child in tuple(_children):
+        if child.pid == ended:
+            child.wait()
+        if child.poll() is not None:
+            with suppress(ValueError):  # another thread was faster
+                _children.remove(child)
 
 
 def _is_free(port: int) -> bool:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from payflow.lib.services.account import program
 from payflow.lib.services.server import Server, ServiceError
@@ -42,7 +44,9 @@ class Valkey(Server):
         return "".join(f"{line}\n" for line in lines).encode()
 
     def answers(self) -> bool:
-        client = redis.Redis.from_url(self.url(), socket_timeout=2, socket_connect_timeout=2)
+        client = redis.Redis.from_url(
+            self.url(), socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
+        )
         try:
             return bool(client.ping())
         except redis.AuthenticationError:
