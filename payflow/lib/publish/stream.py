@@ -1,7 +1,8 @@
 """To Redis or Valkey streams, the partition chosen by the key.
 
 A stream is bounded by making the producer wait, never by MAXLEN: that would cut messages nobody has
-read. The bound is looked at before each chunk, so several producers overshoot it by a chunk each.
+read. The bound is looked at before each chunk: one producer never passes it, several pass it by a
+chunk each at most.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class StreamPublisher(Publisher):
 
     def __init__(self, target: StreamTarget) -> None:
         self._target = target
+        #: a chunk must fit a stream that holds what trimming by whole nodes leaves over
+        self._chunk_messages = max(1, min(CHUNK_MESSAGES, target.max_length // 4))
         self._keys = [stream_key(target.stream, number) for number in range(target.partitions)]
         self._client: redis.Redis | None = None
         #: messages without a key take the partitions in turn
@@ -71,7 +74,7 @@ class StreamPublisher(Publisher):
                 client.close()
 
     def publish(self, messages: Sequence[OutgoingMessage]) -> None:
-        for chunk in _chunks(messages):
+        for chunk in _chunks(messages, length=self._chunk_messages):
             placed = [(self._place(message), message) for message in chunk]
             self._check_room(Counter(key for key, _ in placed))
             pipeline = self._connected.pipeline(transaction=False)
@@ -117,12 +120,12 @@ class StreamPublisher(Publisher):
             self.published += 1
 
 
-def _chunks(messages: Sequence[OutgoingMessage]) -> list[list[OutgoingMessage]]:
+def _chunks(messages: Sequence[OutgoingMessage], *, length: int) -> list[list[OutgoingMessage]]:
     chunks: list[list[OutgoingMessage]] = []
     size = CHUNK_BYTES
     for message in messages:
         size += len(message.body)
-        if size > CHUNK_BYTES or len(chunks[-1]) == CHUNK_MESSAGES:
+        if size > CHUNK_BYTES or len(chunks[-1]) == length:
             chunks.append([])
             size = len(message.body)
         chunks[-1].append(message)
