@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from ingestion.scrub.candidates import find_candidates
 from ingestion.scrub.document import NotJsonError, mask_document
-from ingestion.scrub.text import mask_text
+from ingestion.scrub.text import mask_runs, mask_text
 
 _Value = TypeVar("_Value", bytes, bytes | None)
 
@@ -79,13 +79,15 @@ def _scrub_column(
 
     Without `spared` the values are text even where they look like JSON (a broker key).
     """
-    candidates, broken = find_candidates(column)
+    candidates = find_candidates(column)
     masked: dict[int, bytes] = {}
-    for index in candidates:
+    for index in candidates.indexes:
         value = column[index]
         if value is None:
             continue
-        result, kinds = _mask(value, None if index in broken else spared)
+        if index in candidates.runs_only and mask_runs(value) is value:
+            continue  # an id or a time: most candidates end here, without being walked
+        result, kinds = _mask(value, None if index in candidates.broken else spared)
         if kinds:
             masked[index] = result
             changes.setdefault(index, set()).update(kinds)

@@ -67,16 +67,20 @@ def hidden_digits(digits: bytes, starts: dict[int, int], stops: set[int]) -> set
     hidden but for its first six and last four. Hiding makes new edges (the shown end of one number
     may begin another), so those are tried too until none is left: a second scrub finds nothing.
     """
-    starts, stops = {_behind_zeros(digits, at): least for at, least in starts.items()}, set(stops)
+    starts = {_behind_zeros(digits, at): least for at, least in starts.items()}
     hidden: set[int] = set()
-    fresh: Iterable[int] = list(starts)
+    if not any(digits[start : start + 4] in _LENGTHS for start in starts):
+        return hidden  # saves most of the time: ids, times
+    fresh: Iterable[int] = tuple(starts)
     while fresh:
         windows = [
             (start, stop)
             for start in fresh
             for stop in _window_stops(digits, start, starts[start], stops)
-            if hidden.isdisjoint(range(start, stop))
+            if not hidden or hidden.isdisjoint(range(start, stop))
         ]
+        if not windows:
+            break
         found = {i for a, b in windows for i in range(a + SHOWN_FIRST, b - SHOWN_LAST)} - hidden
         hidden |= found
         new_starts = {_behind_zeros(digits, i + 1) for i in found if i + 1 not in hidden}
@@ -92,8 +96,8 @@ def hidden_digits(digits: bytes, starts: dict[int, int], stops: set[int]) -> set
 def hidden_in_decimal(digits: bytes, point: int) -> range:
     """The indexes to mask in a decimal number of ASCII digits with its point at index `point`.
 
-    Its whole part is the candidate, so that 4.111111111111111e15 (`point` 16) and 4111111111111111.0
-    are seen as what they are; digits that an exponent leaves unwritten are zeros.
+    Its whole part is the candidate, so that 4.111111111111111e15 (`point` 16) is seen as what it
+    is, 4111111111111111.0 as well; digits that an exponent leaves unwritten are zeros.
     """
     start = len(digits) - len(digits.lstrip(b"0"))
     if not SHORTEST <= point - start <= LONGEST:

@@ -9,34 +9,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ingestion.scrub.cards import hidden_in_decimal
 from ingestion.scrub.names import looks_secret, secret_kind
 from ingestion.scrub.text import mask_text
 
+_KEY, _STRING, _NUMERAL, _WORD, _OPEN, _CLOSE = 3, 2, 4, 5, 6, 7
+#: One token with the comma before it; a string with a colon behind it is a key.
 _TOKEN = re.compile(
-    rb"[ \t\n\r]*+(?:"
-    rb'(?P<string>"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*+)*+")'
-    rb"|(?P<number>-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)"
-    rb"|(?P<word>true|false|null)|(?P<mark>[{}\[\],:]))"
+    rb"[ \t\n\r]*+(,?+)[ \t\n\r]*+(?:"
+    rb'"([^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*+)*+)"'
+    rb"([ \t\n\r]*+:)?+"
+    rb"|(-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+)"
+    rb"|(true|false|null)|([{\[])|([}\]]))"
 )
 _NUMBER = re.compile(rb"-?([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
-_BLANK = re.compile(rb"[ \t\n\r]*+")
 
 
 class NotJsonError(ValueError):
     """The bytes are not one JSON text (RFC 8259)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Scalar:
-    """A key, string or number; a string without its quotes."""
-
-    kind: str  #: key | string | number
-    start: int
-    end: int
-    path: list[bytes]  #: the keys above, outermost first; valid until the next scalar is read
 
 
 def mask_document(body: bytes, spared: frozenset[bytes]) -> tuple[bytes, set[str]]:
@@ -48,35 +39,32 @@ def mask_document(body: bytes, spared: frozenset[bytes]) -> tuple[bytes, set[str
     pieces: list[bytes] = []
     kinds: set[str] = set()
     done = 0
-    for scalar in _scalars(body):
-        path = scalar.path
-        if scalar.kind != "key" and len(path) <= deepest and b".".join(path) in spared:
+    for kind, start, end, path in _scalars(body):
+        if kind != _KEY and len(path) <= deepest and b".".join(path) in spared:
             continue
-        original = body[scalar.start : scalar.end]
-        masked, found = _mask_scalar(scalar, original)
-        if masked != original:
-            pieces += body[done : scalar.start], masked
-            done = scalar.end
+        original = body[start:end]
+        masked, found = _mask_scalar(kind, original, path)
+        if found:
+            pieces += body[done:start], masked
+            done = end
             kinds |= found
     if not pieces:
         return body, kinds
     return b"".join((*pieces, body[done:])), kinds
 
 
-def _mask_scalar(scalar: _Scalar, value: bytes) -> tuple[bytes, set[str]]:
-    if scalar.kind == "key":
+def _mask_scalar(kind: int, value: bytes, path: list[bytes]) -> tuple[bytes, set[str]]:
+    if kind != _KEY and path and (secret := _secret(path, value)):
+        blank = b"***" if kind == _STRING else b"0"
+        return (blank, {secret}) if value not in {blank, b""} else (value, set())
+    if kind != _NUMERAL:
         return mask_text(value)
-    if value and (kind := _secret(scalar.path, value)):
-        return (b"***" if scalar.kind == "string" else b"0"), {kind}
-    if scalar.kind == "string":
-        return mask_text(value)
-    return _mask_number(value), {"pan"}
+    masked = _mask_number(value)
+    return masked, ({"pan"} if masked != value else set())
 
 
 def _secret(path: list[bytes], value: bytes) -> str:
     """`cvv` or `track` when the value's own field, or the field around it, says so."""
-    if not path:
-        return ""
     kind = secret_kind(path[-1])
     if kind in {"cvv", "track"}:
         return kind
@@ -96,58 +84,53 @@ def _mask_number(token: bytes) -> bytes:
     return bytes(masked)
 
 
-def _scalars(body: bytes) -> Iterator[_Scalar]:
-    """Every key, string and number in order; raises NotJsonError at the first thing out of place."""
+def _scalars(body: bytes) -> Iterator[tuple[int, int, int, list[bytes]]]:
+    """Kind, start, end and path of every key, string (without quotes) and number, in order.
+
+    The path is the keys above, outermost first, and valid until the next step. NotJsonError at the
+    first thing out of place.
+    """
     path: list[bytes] = []
-    closers: list[bytes] = []
-    allowed = "value"
-    position, end = 0, len(body)
-    while True:
-        token = _TOKEN.match(body, position)
-        if token is None:
+    open_marks: list[bytes] = []
+    position = 0
+    follows_value = follows_key = False
+    for token in _TOKEN.finditer(body):
+        kind, comma = token.lastindex or 0, token[1] != b""
+        if token.start() != position:
             break
         position = token.end()
-        kind = token.lastgroup
-        if kind == "mark":
-            allowed = _after_mark(token["mark"], allowed, path, closers)
-        elif kind == "string" and allowed in {"key", "key or }"}:
-            start = token.start("string") + 1
-            path[-1] = _decoded(body[start : position - 1])
-            yield _Scalar(kind="key", start=start, end=position - 1, path=path)
-            allowed = "colon"
-        elif allowed in {"value", "value or ]"}:
-            if kind == "string":
-                start = token.start("string") + 1
-                yield _Scalar(kind="string", start=start, end=position - 1, path=path)
-            elif kind == "number":
-                yield _Scalar(kind="number", start=token.start("number"), end=position, path=path)
-            allowed = "comma" if closers else "end"
+        if kind == _CLOSE:
+            if comma or follows_key:
+                raise NotJsonError
+            _close(token[_CLOSE], open_marks, path)
+            follows_value = True
+            continue
+        if follows_key:
+            fits = not comma and kind != _KEY
+        elif open_marks:
+            fits = comma == follows_value and (open_marks[-1] == b"{") == (kind == _KEY)
         else:
+            fits = not comma and not follows_value and kind != _KEY
+        if not fits:
             raise NotJsonError
-    blank = _BLANK.match(body, position)
-    if allowed != "end" or blank is None or blank.end() != end:
+        follows_key, follows_value = kind == _KEY, kind not in {_KEY, _OPEN}
+        if kind == _OPEN:
+            open_marks.append(token[_OPEN])
+            path += [b""] if token[_OPEN] == b"{" else []
+        elif kind != _WORD:
+            start, end = token.span(_STRING if kind == _KEY else kind)
+            if kind == _KEY:
+                path[-1] = _decoded(body[start:end])
+            yield kind, start, end, path
+    if open_marks or follows_key or not follows_value or body[position:].strip(b" \t\n\r"):
         raise NotJsonError
 
 
-def _after_mark(mark: bytes, allowed: str, path: list[bytes], closers: list[bytes]) -> str:
-    """Opens, closes or goes on in a container; returns what may come next."""
-    if mark in b"{[" and allowed in {"value", "value or ]"}:
-        closers.append(b"}" if mark == b"{" else b"]")
-        if mark == b"{":
-            path.append(b"")
-        return "key or }" if mark == b"{" else "value or ]"
-    if mark in b"}]" and closers and closers[-1] == mark:
-        if allowed not in {"comma", "key or }" if mark == b"}" else "value or ]"}:
-            raise NotJsonError
-        closers.pop()
-        if mark == b"}":
-            path.pop()
-        return "comma" if closers else "end"
-    if mark == b"," and allowed == "comma":
-        return "key" if closers[-1] == b"}" else "value"
-    if mark == b":" and allowed == "colon":
-        return "value"
-    raise NotJsonError
+def _close(mark: bytes, open_marks: list[bytes], path: list[bytes]) -> None:
+    if not open_marks or open_marks.pop() != (b"{" if mark == b"}" else b"["):
+        raise NotJsonError
+    if mark == b"}":
+        path.pop()
 
 
 def _decoded(key: bytes) -> bytes:

@@ -19,6 +19,8 @@ _TRACK = re.compile(
 _SEPARATORS = bytes(i for i in range(256) if not chr(i).isalnum() or i > 127)
 _LOWER = bytes(range(256)).lower()
 
+_LONGEST_NAME = 100  # bytes; also bounds the cache
+
 _PIN_SIZED = re.compile(rb"\s*[0-9]{3,4}\s*")
 _TRACK_LIKE = re.compile(rb"\s*[%;]|.*(?:[0-9][ -]?){12}|.*\^", re.DOTALL)
 
@@ -30,6 +32,8 @@ def secret_kind(name: bytes) -> str:
     `cid` is Amex's CVV but far more often a customer's id, and `track` may be a song: such a field
     counts only when its value looks the part (`looks_secret`).
     """
+    if len(name) > _LONGEST_NAME:
+        return ""
     plain = name.translate(_LOWER, _SEPARATORS)
     if _CVV.fullmatch(plain):
         return "cvv"
