@@ -182,9 +182,8 @@ def _evaluate_group(
     columns: pl.DataFrame, fragments: Sequence[_Fragment]
 ) -> tuple[list[pl.Series], dict[int, str]]:
     """The texts of one group, and row -> error class where any of its metrics failed."""
-    named = {f"{number}": part.expression for number, part in enumerate(fragments)}
     try:
-        found = columns.with_columns(**named).select(*named)
+        return [_evaluate(columns, part.expression) for part in fragments], {}
     except _FAILURES:
         failed: dict[int, str] = {}
         texts = [_evaluate_fragment(columns, part, failed) for part in fragments]
@@ -192,7 +191,12 @@ def _evaluate_group(
             for values in texts:
                 values[row] = None
         return [pl.Series(values, dtype=pl.String) for values in texts], failed
-    return found.get_columns(), {}
+
+
+def _evaluate(columns: pl.DataFrame, expression: pl.Expr) -> pl.Series:
+    """One value per row. polars refuses some that are the same on every row: `2 = NULLIF(a, a)`."""
+    values = columns.select(value=expression)["value"]
+    return values if len(values) == columns.height else values.new_from_index(0, columns.height)
 
 
 def _evaluate_fragment(
@@ -218,8 +222,7 @@ def _by_halves(
     if not rows:
         return []
     try:
-        # with_columns, because a constant alone would be one row
-        return columns.with_columns(value=expression)["value"].to_list()
+        return _evaluate(columns, expression).to_list()
     except _FAILURES as exc:
         if len(rows) == 1:
             failed.setdefault(rows[0], type(exc).__name__)

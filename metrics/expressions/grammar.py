@@ -46,7 +46,10 @@ class Expression:
     columns: frozenset[str]
 
     def polars(self) -> pl.Expr:
-        """The expression for polars; it looks at one row at a time."""
+        """The expression for polars; it looks at one row at a time.
+
+        Where all rows have the same value, polars may give it once, as one row.
+        """
         return pl.sql_expr(self.sql)
 
 
@@ -169,8 +172,9 @@ class _Parser:
         low = self.sum()
         self.need("AND")
         high = self.sum()
-        tests = [self.compare(left, ">=", low).sql, self.compare(left, "<=", high).sql]
-        return Node(sql=f"({' AND '.join(tests)})", kind=Kind.BOOLEAN)
+        self.compare(left, ">=", low)
+        self.compare(left, "<=", high)
+        return Node(sql=f"({left.sql} BETWEEN {low.sql} AND {high.sql})", kind=Kind.BOOLEAN)
 
     def like(self, left: Node) -> Node:
         _need(left, Kind.TEXT, where="LIKE")

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
+import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from metrics.columns import TRANSACTION_COLUMNS
-from metrics.expressions import ExpressionError, Kind, compile_expression, kind_of
+from metrics.expressions import Expression, ExpressionError, Kind, compile_expression, kind_of
 from tests.metrics.tables import ATTRIBUTES, with_attributes
 
 KINDS = {name: kind_of(dtype) for name, dtype in {**TRANSACTION_COLUMNS, **ATTRIBUTES}.items()}
@@ -181,3 +185,120 @@ def test_the_largest_expression_is_cheap():
 
     assert value(nested) is True
     assert value(long) is False
+
+
+Texts = st.SearchStrategy[str]
+
+NUMBERS = st.sampled_from(
+    ["amount", "latency_us", "retries", "risk_score", "0", "2", "-3", "0.25", "1e3"]
+)
+TEXTS = st.sampled_from(["channel", "brand", "'web'", "''", "'it''s'", "'%_\\'"])
+TRUTHS = st.sampled_from(["is_3ds", "TRUE", "latency_us IS NULL", "brand IS NOT NULL"])
+
+
+def deeper(numbers: Texts, texts: Texts, truths: Texts) -> tuple[Texts, Texts, Texts]:
+    """Expressions of each kind, made of smaller ones."""
+
+    def of(pattern: str, *parts: Texts) -> Texts:
+        return st.builds(pattern.format, *parts)
+
+    def chosen(*patterns: str) -> Texts:
+        return st.sampled_from(patterns)
+
+    operation = st.builds(
+        lambda a, op, b: f"({a} {op} {b})", numbers, chosen("+", "-", "*", "/", "%"), numbers
+    )
+    comparison = chosen("=", "<>", "<", "<=", ">", ">=")
+    calls = chosen("ABS({})", "FLOOR({})", "CEIL({})", "ROUND({}, 2)", "-({})")
+    more_numbers = st.one_of(
+        operation,
+        st.builds(lambda pattern, x: pattern.format(x), calls, numbers),
+        of("LEAST({}, {})", numbers, numbers),
+        of("GREATEST({}, {})", numbers, numbers),
+        of("COALESCE({}, {})", numbers, numbers),
+        of("NULLIF({}, {})", numbers, numbers),
+        of("CASE WHEN {} THEN {} ELSE {} END", truths, numbers, numbers),
+        of("CAST({} AS BIGINT)", st.one_of(numbers, texts)),
+        of("CAST({} AS DECIMAL)", st.one_of(numbers, texts)),
+        of("LENGTH({})", texts),
+    )
+    more_texts = st.one_of(
+        of("UPPER({})", texts),
+        of("SUBSTR({}, 2, 3)", texts),
+        of("LEFT({}, 1)", texts),
+        of("COALESCE({}, {})", texts, texts),
+        of("CASE WHEN {} THEN {} END", truths, texts),
+    )
+    more_truths = st.one_of(
+        st.builds(lambda a, op, b: f"({a} {op} {b})", numbers, comparison, numbers),
+        st.builds(lambda a, op, b: f"({a} {op} {b})", texts, comparison, texts),
+        of("({} AND {})", truths, truths),
+        of("({} OR {})", truths, truths),
+        of("(NOT {})", truths),
+        of("({} BETWEEN {} AND {})", numbers, numbers, numbers),
+        of("({} IN ({}, {}))", numbers, numbers, numbers),
+        of("({} NOT IN ('web', 'x'))", texts),
+        of("({} LIKE 'w%_')", texts),
+        of("STARTS_WITH({}, {})", texts, texts),
+    )
+    return more_numbers, more_texts, more_truths
+
+
+LEVEL_2 = deeper(NUMBERS, TEXTS, TRUTHS)
+LEVEL_3 = deeper(*(st.one_of(a, b) for a, b in zip((NUMBERS, TEXTS, TRUTHS), LEVEL_2, strict=True)))
+KINDS_OF_LEVEL = (
+    {Kind.INTEGER, Kind.EXACT, Kind.FLOAT},
+    {Kind.TEXT},
+    {Kind.BOOLEAN},
+)
+ROWS = with_attributes(
+    {"retries": 2, "risk_score": 0.5, "is_3ds": True, "brand": "visa"},
+    {"retries": 0, "risk_score": -1e308, "is_3ds": False, "brand": "17", "amount": Decimal(0)},
+    {"latency_us": None},
+)
+
+
+def same(value: Any) -> Any:
+    """NaN equals itself here; 0.0 and -0.0 are one number for jsonb too."""
+    return "NaN" if value != value else value  # noqa: PLR0124
+
+
+def on(columns: pl.DataFrame, expression: Expression) -> list[Any] | None:
+    """The value for each row, None when polars raises for one of them."""
+    try:
+        values = columns.select(x=expression.polars())["x"].to_list()
+    except pl.exceptions.ComputeError:
+        return None
+    return values if len(values) == columns.height else values * columns.height
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 2).flatmap(lambda level: st.tuples(st.just(level), LEVEL_3[level])))
+def test_what_the_grammar_takes_polars_computes_row_by_row(case):
+    """Any well-formed expression has the kind it says, and a row's value is the row's own."""
+    level, text = case
+
+    expression = compile_expression(text, KINDS)
+
+    dtype = ROWS.lazy().select(x=expression.polars()).collect_schema()["x"]
+    assert kind_of(dtype) is expression.kind
+    assert expression.kind in KINDS_OF_LEVEL[level]
+    together = on(ROWS, expression)
+    alone = [on(ROWS[row], expression) for row in range(ROWS.height)]
+    if together is None:
+        assert None in alone
+    else:
+        assert [same(value) for value in together] == [
+            same(value) for values in alone for value in values or ["error"]
+        ]
+
+
+WORDS = """amount channel 1 0.5 'a' ( ) , + - / * % = < IN IS NOT NULL AND CASE WHEN THEN END
+BETWEEN LIKE ABS EXTRACT FROM HOUR occurred_at CAST AS BIGINT"""
+
+
+@given(st.lists(st.sampled_from(WORDS.split()), max_size=8))
+def test_any_text_is_an_expression_or_a_clear_refusal(words):
+    """Whatever is typed either compiles down to polars or raises ExpressionError."""
+    with suppress(ExpressionError):
+        compile_expression(" ".join(words), KINDS).polars()

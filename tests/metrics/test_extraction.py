@@ -128,6 +128,19 @@ def test_a_constant_is_a_value_of_every_transaction():
     assert metrics.extract(with_attributes()).data.height == 0
 
 
+def test_a_value_that_is_the_same_everywhere_is_no_failure():
+    """polars gives such a comparison once for the batch and then refuses it; the rule counts."""
+    metrics = compiled(
+        rule("same", where="1 <> CASE WHEN amount > 0 THEN 1.5 ELSE 2.5 END"),
+        rule("high", where="amount > 30"),
+    )
+
+    result = metrics.extract(with_attributes({}, {"amount": Decimal(50)}, {}))
+
+    assert result.data["COUNTER"].to_list() == ['{"same":1}', '{"same":1,"high":1}', '{"same":1}']
+    assert result.errors == {}
+
+
 def test_a_rule_set_without_rules_gives_nothing():
     """No rules: four columns of nulls."""
     data = compiled().extract(with_attributes({})).data
