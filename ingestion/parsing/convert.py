@@ -28,7 +28,7 @@ _DECIMAL_TEXT = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\Z")
 _COUNTRY = re.compile(r"[A-Z]{2}\Z")
 
 
-class Refused(Exception):  # noqa: N818  control flow inside the slow path, never leaves it
+class Refused(Exception):
     """This value cannot become this column."""
 
     def __init__(self, reason: Reason, expected: str, actual: str) -> None:

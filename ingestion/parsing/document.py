@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from ingestion.parsing.json_schema import SchemaNode
 from ingestion.parsing.times import TimeFormat

@@ -33,8 +33,22 @@ from ingestion.parsing.rules import (
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TYPES = ("null", "boolean", "object", "array", "number", "integer", "string")
 ANNOTATIONS = frozenset(
-    "title description $id $comment examples default deprecated readOnly writeOnly".split()
+    {
+        "$comment",
+        "$id",
+        "default",
+        "deprecated",
+        "description",
+        "examples",
+        "readOnly",
+        "title",
+        "writeOnly",
+    }
 )
+
+
+class Wrong(ValueError):
+    """A keyword's value is not what it must be; the message says what it must be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +114,7 @@ def rules_of(node: SchemaNode) -> ValidationRule:
 
 
 def to_json(value: Any) -> JsonValue:
-    """A configuration value as the slow path reads values; raises ValueError for others."""
+    """A configuration value as the slow path reads values; raises Wrong for others."""
     match value:
         case None | bool() | str():
             return value
@@ -113,53 +127,53 @@ def to_json(value: Any) -> JsonValue:
         case Mapping() if all(isinstance(name, str) for name in value):
             return JsonObject([(name, to_json(item)) for name, item in value.items()])
         case _:
-            raise ValueError("must be a JSON value")
+            raise Wrong("must be a JSON value")
 
 
 def _read_types(value: Any, _place: str, _problems: Problems) -> tuple[str, ...]:
     types = (value,) if isinstance(value, str) else tuple(value) if _is_list(value) else ()
     if not types or any(name not in TYPES for name in types):
-        raise ValueError(f"must be one or several of {', '.join(TYPES)}")
+        raise Wrong(f"must be one or several of {', '.join(TYPES)}")
     return types
 
 
 def _read_number(value: Any, _place: str, _problems: Problems) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise ValueError("must be a number")
+        raise Wrong("must be a number")
     if not math.isfinite(value):
-        raise ValueError("must be a finite number")
+        raise Wrong("must be a finite number")
     return Decimal(str(value))
 
 
 def _read_divisor(value: Any, place: str, problems: Problems) -> Decimal:
     number = _read_number(value, place, problems)
     if number <= 0:
-        raise ValueError("must be a number greater than 0")
+        raise Wrong("must be a number greater than 0")
     return number
 
 
 def _read_count(value: Any, place: str, problems: Problems) -> int:
     number = _read_number(value, place, problems)
     if number < 0 or number != int(number):
-        raise ValueError("must be an integer of at least 0")
+        raise Wrong("must be an integer of at least 0")
     return int(number)
 
 
 def _read_pattern(value: Any, _place: str, _problems: Problems) -> tuple[str, str]:
     if not isinstance(value, str):
-        raise ValueError("must be a regular expression as text")
+        raise Wrong("must be a regular expression as text")
     return value, to_rust(value)
 
 
 def _read_format(value: Any, _place: str, _problems: Problems) -> str:
     if value not in FORMATS:
-        raise ValueError(f"this format is not supported; known are {', '.join(sorted(FORMATS))}")
+        raise Wrong(f"this format is not supported; known are {', '.join(sorted(FORMATS))}")
     return str(value)
 
 
 def _read_values(value: Any, place: str, problems: Problems) -> list[JsonValue]:
     if not _is_list(value) or not value:
-        raise ValueError("must be a list of at least one value")
+        raise Wrong("must be a list of at least one value")
     return [_read_value(item, place, problems)[0] for item in value]
 
 
@@ -169,7 +183,7 @@ def _read_value(value: Any, _place: str, _problems: Problems) -> list[JsonValue]
 
 def _read_properties(value: Any, place: str, problems: Problems) -> dict[str, SchemaNode]:
     if not isinstance(value, Mapping):
-        raise ValueError("must be an object of schemas")
+        raise Wrong("must be an object of schemas")
     return {
         name: read_schema(schema, problems.below(place, name), problems)
         for name, schema in value.items()
@@ -178,7 +192,7 @@ def _read_properties(value: Any, place: str, problems: Problems) -> dict[str, Sc
 
 def _read_names(value: Any, _place: str, _problems: Problems) -> tuple[str, ...]:
     if not _is_list(value) or any(not isinstance(name, str) for name in value):
-        raise ValueError("must be a list of names")
+        raise Wrong("must be a list of names")
     return tuple(dict.fromkeys(value))
 
 

@@ -29,9 +29,19 @@ from ingestion.parsing.problems import Problems
 from ingestion.parsing.times import EPOCH_UNITS, TimeFormat, text_format
 
 _KEYS = frozenset(
-    "name description decoder route nulls identity columns attributes json_schema".split()
+    {
+        "attributes",
+        "columns",
+        "decoder",
+        "description",
+        "identity",
+        "json_schema",
+        "name",
+        "nulls",
+        "route",
+    }
 )
-_OPTIONS = frozenset("path first constant default map upper".split())
+_OPTIONS = frozenset(["path", "first", "constant", "default", "map", "upper"])
 _ATTRIBUTE_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 _RESERVED = frozenset({*COLUMNS, "row", "event_key", "payload_hash", "metadata"})
 #: columns that the event itself must fill: a made-up value would be another event

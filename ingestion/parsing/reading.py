@@ -66,7 +66,7 @@ class JsonObject(dict[str, "JsonValue"]):
 JsonValue = JsonObject | list["JsonValue"] | str | JsonNumber | bool | None
 
 
-class Rejected(Exception):  # noqa: N818  control flow inside the slow path, never leaves it
+class Rejected(Exception):
     """The message cannot be read at all."""
 
     def __init__(self, error: ValidationError) -> None:

@@ -7,7 +7,7 @@ type than the value's says nothing (JSON Schema 2020-12, validation, section 6).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any

@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 
 from ingestion.parsing.columns import Finisher, dtype_of, mapped_schema
-from ingestion.parsing.document import Document, Identity
+from ingestion.parsing.document import Document, Identity, Value
+from ingestion.parsing.fast import FastPath, Taken
 from ingestion.parsing.mapping import read_document
 from ingestion.parsing.reasons import ValidationError
 from ingestion.parsing.slow import SlowPath, Verdict
@@ -45,36 +46,61 @@ class CompiledSchema:
             column.name: dtype_of(column) for column in document.attributes
         }
         self._slow = SlowPath(document)
+        self._fast = FastPath.build(document, has_repeated_names=self._slow.has_repeated_names)
         self._finisher = Finisher(document)
-        self._mapped_schema = mapped_schema(document)
+        self._schema = mapped_schema(document)
 
     def parse(self, bodies: Sequence[bytes]) -> Parsed:
         """Columns, failures and ignored messages of a batch; pure."""
-        return self._assemble(None, enumerate(bodies))
+        if self._fast is None or not bodies:
+            return self.parse_slowly(bodies)
+        taken = self._fast.take(bodies)
+        if not taken.rest:
+            columns = self._finisher.finish(taken.mapped)
+            return Parsed(columns=columns, failures={}, ignored=taken.ignored)
+        return self._judge(bodies, taken)
+
+    def parse_slowly(self, bodies: Sequence[bytes]) -> Parsed:
+        """The same result without the fast path: what the fast path is held to."""
+        nothing = pl.DataFrame(schema=self._schema)
+        everything = Taken(mapped=nothing, ignored=[], rest=list(range(len(bodies))))
+        return self._judge(bodies, everything)
 
     def judge(self, body: bytes, *, fail_fast: bool = False) -> Verdict:
         """The slow path's verdict on one message."""
         return self._slow.judge(body, fail_fast=fail_fast)
 
-    def _assemble(self, fast, rest) -> Parsed:
+    def columns_of(self, verdict: Verdict) -> pl.DataFrame:
+        """The one row of an accepted verdict."""
+        return self._finisher.finish(self._table([{"row": 0, **(verdict.values or {})}]))
+
+    def _judge(self, bodies: Sequence[bytes], taken: Taken) -> Parsed:
+        """The slow path's verdicts on the rest, put in order with what was taken."""
+        rows: list[dict[str, Value | None]] = []
         failures = {}
-        ignored = []
-        rows = []
-        for index, body in rest:
-            verdict = self._slow.judge(body)
-            if verdict.ignored:
+        ignored = list(taken.ignored)
+        for index in taken.rest:
+            verdict = self._slow.judge(bodies[index])
+            if verdict.values is not None:
+                rows.append({"row": index, **verdict.values})
+            elif verdict.ignored:
                 ignored.append(index)
-            elif verdict.errors:
-                failures[index] = verdict.errors
             else:
-                rows.append({"row": index, **(verdict.values or {})})
-        raw = {
-            n: pl.String()
-            if t == pl.Decimal(19, 4)
-            else pl.Int64()
-            if t == pl.Datetime("us", "UTC")
-            else t
-            for n, t in self._mapped_schema.items()
-        }
-        mapped = pl.DataFrame(rows, schema=raw, orient="row").cast(self._mapped_schema)
-        return Parsed(columns=self._finisher.finish(mapped), failures=failures, ignored=ignored)
+                failures[index] = verdict.errors
+        mapped = taken.mapped
+        if rows:
+            mapped = pl.concat([mapped, self._table(rows)]).sort("row")
+        columns = self._finisher.finish(mapped)
+        return Parsed(columns=columns, failures=failures, ignored=sorted(ignored))
+
+    def _table(self, rows: list[dict[str, Value | None]]) -> pl.DataFrame:
+        """Verdicts' values as columns: amounts come as text, times as microseconds."""
+        series = []
+        for name, dtype in self._schema.items():
+            values = [row[name] for row in rows]
+            if isinstance(dtype, pl.Decimal | pl.Datetime):
+                given = pl.String() if isinstance(dtype, pl.Decimal) else pl.Int64()
+                series.append(pl.Series(name, values, dtype=given).cast(dtype))
+            else:
+                series.append(pl.Series(name, values, dtype=dtype))
+        return pl.DataFrame(series)

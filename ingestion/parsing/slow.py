@@ -46,9 +46,10 @@ class SlowPath:
         self._columns = sorted(
             (*document.columns, *document.attributes), key=lambda column: column.name != "currency"
         )
-        self._absent = {
+        self._absent: dict[str, Value | None] = {
             name: "" if kind is Kind.TEXT else None for name, kind in COLUMNS.items()
-        } | {column.name: None for column in document.attributes}
+        }
+        self._absent |= dict.fromkeys(column.name for column in document.attributes)
 
     def judge(self, body: bytes, *, fail_fast: bool = False) -> Verdict:
         """The verdict on a message; `fail_fast` stops at the first error."""
@@ -65,8 +66,12 @@ class SlowPath:
         return self._judge_event(event, fail_fast=fail_fast)
 
     def has_repeated_names(self, body: bytes) -> bool:
-        """Whether a name that the schema looks at occurs twice; the bytes are JSON."""
-        return any(True for _ in repeated_names(read_object(body), self._tree))
+        """Whether a name that the schema looks at occurs twice, or may: the bytes are no object."""
+        try:
+            event = read_object(body)
+        except Rejected:
+            return True
+        return any(True for _ in repeated_names(event, self._tree))
 
     def _judge_event(self, event: JsonObject, *, fail_fast: bool) -> Verdict:
         if fail_fast and (error := self._rules.first(event, "")):
@@ -119,7 +124,10 @@ class SlowPath:
         route = self._document.route
         if route is None:
             return True
-        return all(look_up(event, path) in words for path, words in route.fields.items())
+        return all(
+            isinstance(word := look_up(event, path), str) and word in words
+            for path, words in route.fields.items()
+        )
 
 
 def look_up(event: JsonObject, path: Path) -> JsonValue:

@@ -25,9 +25,8 @@ _RFC3339 = re.compile(
     r"(?P<H>[0-9]{2}):(?P<M>[0-9]{2}):(?P<S>[0-9]{2})(?:\.(?P<f>[0-9]+))?"
     r"(?P<z>[Zz]|[+-][0-9]{2}:[0-9]{2})\Z"
 )
-_MONTHS = dict(
-    zip("jan feb mar apr may jun jul aug sep oct nov dec".split(), range(1, 13), strict=True)
-)
+_MONTH_NAMES = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, start=1)}
 _DIRECTIVES = {
     "Y": "(?P<Y>[0-9]{4})",
     "m": "(?P<m>[0-9]{2})",

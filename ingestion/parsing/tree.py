@@ -1,0 +1,146 @@
+"""The fast path's plan: the names that a schema looks at, as levels of fields.
+
+Every field is decoded as text, as raw JSON, or as an object of further fields. A field that the
+fast path cannot judge is opaque: a message that has it goes to the slow path.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from ingestion.parsing.document import Column, Document, Kind, Path
+from ingestion.parsing.json_schema import ANYTHING, SchemaNode, rules_of
+
+_TEXT_KINDS = frozenset({Kind.TEXT, Kind.STRING})
+_TEXT_KEYWORDS = frozenset({"minLength", "maxLength", "pattern", "format"})
+_NUMBER_KEYWORDS = frozenset(
+    {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
+)
+
+
+class Wire(Enum):
+    """How a field comes out of the decoder."""
+
+    TEXT = auto()
+    RAW = auto()
+    OBJECT = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One name at one place of the event."""
+
+    path: Path
+    schema: SchemaNode = ANYTHING
+    children: dict[str, Node] = field(default_factory=dict)
+    #: the columns that read it
+    columns: list[Column] = field(default_factory=list)
+    is_routed: bool = False
+    #: without it the message fails, or is at least worth a second look
+    required: bool = False
+    #: null is worth a second look even where the schema allows it
+    not_null: bool = False
+    opaque: bool = False
+
+    @property
+    def wire(self) -> Wire:
+        """What the decoder should make of it."""
+        if self.opaque:
+            return Wire.RAW
+        if self.children:
+            return Wire.OBJECT
+        return Wire.TEXT if self._is_text() else Wire.RAW
+
+    @property
+    def nullable(self) -> bool:
+        """Whether the fast path may let null pass."""
+        return not self.not_null and rules_of(self.schema).first(None, "") is None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the schema forbids other names beside the declared ones."""
+        extra = self.schema.keywords.get("additionalProperties")
+        return extra is not None and extra.never
+
+    def walk(self) -> list[Node]:
+        """The node and everything below it, parents first."""
+        return [self, *(node for child in self.children.values() for node in child.walk())]
+
+    def _is_text(self) -> bool:
+        keywords = self.schema.keywords
+        if "type" in keywords:
+            return "string" in keywords["type"] and set(keywords["type"]) <= {"string", "null"}
+        allowed = keywords.get("enum", keywords.get("const"))
+        if allowed is not None:
+            return all(value is None or isinstance(value, str) for value in allowed)
+        if self.columns or self.is_routed:
+            return all(_wants_text(column) for column in self.columns)
+        return bool(_TEXT_KEYWORDS & keywords.keys()) and not _NUMBER_KEYWORDS & keywords.keys()
+
+
+def build_tree(document: Document) -> Node:
+    """The tree of a document; the root stands for the event itself."""
+    root = Node((), schema=document.json_schema, required=True)
+    _add_declared(root)
+    for column in (*document.columns, *document.attributes):
+        for path in column.paths:
+            nodes = _reach(root, path)
+            nodes[-1].columns.append(column)
+            if column.required and len(column.paths) == 1 and column.default is None:
+                for node in nodes:
+                    node.required = node.not_null = True
+    for path in document.route.fields if document.route else ():
+        _reach(root, path)[-1].is_routed = True
+    for node in root.walk():
+        node.opaque = _is_opaque(node)
+        if node.opaque:
+            node.children = {}
+    return root
+
+
+def _add_declared(node: Node) -> None:
+    for name, schema in node.schema.properties.items():
+        child = Node((*node.path, name), schema=schema)
+        node.children[name] = child
+        _add_declared(child)
+    for name in node.schema.keywords.get("required", ()):
+        _child(node, name).required = True
+
+
+def _reach(root: Node, path: Path) -> list[Node]:
+    """The nodes along a path, made where they are missing."""
+    nodes = [root]
+    for name in path:
+        nodes.append(_child(nodes[-1], name))
+    return nodes[1:]
+
+
+def _child(parent: Node, name: str) -> Node:
+    """The node of a name, made where the schema does not declare it."""
+    if name not in parent.children:
+        schema = SchemaNode({}, never=True) if parent.closed else ANYTHING
+        parent.children[name] = Node((*parent.path, name), schema=schema)
+    return parent.children[name]
+
+
+def _is_opaque(node: Node) -> bool:
+    keywords = node.schema.keywords
+    if node.schema.never:
+        return True
+    if node.children:
+        extra = keywords.get("additionalProperties")
+        return bool(
+            node.columns
+            or node.is_routed
+            or keywords.keys() & {"enum", "const"}
+            or not node.schema.allows_type("object")
+            or (extra is not None and not extra.never and extra.keywords)
+        )
+    return node.wire is Wire.TEXT and not node.schema.allows_type("string")
+
+
+def _wants_text(column: Column) -> bool:
+    if column.map is not None:
+        return column.kind in _TEXT_KINDS
+    return column.kind in _TEXT_KINDS or (column.time is not None and column.time.is_text)
