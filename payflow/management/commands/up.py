@@ -25,7 +25,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from payflow.lib.env import read_int, read_str
+from payflow.lib.env import read_bool, read_int, read_str
 from payflow.lib.services import VARIABLES, LocalServices, ServiceError
 from payflow.lib.services.leftovers import RUN_VARIABLE, end_leftovers
 from payflow.lib.services.run_lock import AlreadyRunning, only_run
@@ -64,7 +64,9 @@ class Command(BaseCommand):
             if self._run_child(sys.executable, "manage.py", "prepare") == 0:
                 problem = "a process ended by itself (see above)"
                 threading.Thread(target=self._announce, daemon=True).start()
-                self._run_child(sys.executable, "-m", "honcho", "-e", os.devnull, "start")
+                self._run_child(
+                    sys.executable, "-m", "honcho", "-e", os.devnull, "start", *_names()
+                )
         finally:
             was_asked = self.stopping.is_set()
             self._end(services)
@@ -140,6 +142,12 @@ class Command(BaseCommand):
         with suppress(OSError):  # the terminal may be gone; stopping has to go on
             self.stdout.write(message)
             self.stdout.flush()
+
+
+def _names() -> list[str]:
+    """What honcho runs; who watches real payments turns the simulator off."""
+    names = ["web", "ingest", "tasks"]
+    return [*names, "simulator"] if read_bool("PAYFLOW_SIMULATOR", default=True) else names
 
 
 def _is_set(variable: str) -> bool:
