@@ -18,7 +18,9 @@ LONGER_THAN_A_PHONE = 16
 
 #: (first prefix, last prefix, lengths), prefixes of four digits
 _BRANDS: tuple[tuple[int, int, tuple[int, ...]], ...] = (
-    (4000, 4999, (13, 16, 19)),  # Visa
+    (4000, 4914, (13, 16, 19)),  # Visa
+    (4915, 4917, (16, 19)),  # with 13 digits these are German mobile telephones
+    (4918, 4999, (13, 16, 19)),
     (5100, 5599, (16,)),  # Mastercard
     (2221, 2720, (16,)),  # Mastercard, second range
     (3400, 3499, (15,)),  # American Express
@@ -119,6 +121,15 @@ def _window_stops(digits: bytes, start: int, least: int, stops: set[int]) -> Ite
         stop = start + length
         if length < least or stop not in stops or not passes_luhn(digits[start:stop]):
             continue
-        if length == SHORTEST and not stops.isdisjoint(range(start + 1, start + 4)):
-            continue  # 49 151 23456789 is a telephone; nobody groups the old 13 digits like this
+        if length == SHORTEST and not _old_grouping(start, stops):
+            continue
         yield stop
+
+
+def _old_grouping(start: int, stops: set[int]) -> bool:
+    """Whether 13 digits stand together, 4-3-3-3 or 4-4-4-1, as on the first Visa cards.
+
+    Otherwise 43 664 1234567 89 would do, and the -4xxx-xxxx-xxxxx of every UUID begins like a Visa.
+    """
+    inner = {i - start for i in range(start + 1, start + SHORTEST) if i in stops}
+    return not inner or inner in ({4, 7, 10}, {4, 8, 12})

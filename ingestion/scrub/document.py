@@ -44,6 +44,8 @@ def mask_document(body: bytes, spared: frozenset[bytes]) -> tuple[bytes, set[str
             continue
         original = body[start:end]
         masked, found = _mask_scalar(kind, original, path)
+        if found and kind == _KEY:
+            path[-1] = _decoded(masked)  # judged by the name that a second scrub would see
         if found:
             pieces += body[done:start], masked
             done = end
