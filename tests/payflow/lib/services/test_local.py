@@ -8,6 +8,8 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from payflow.lib.services import LocalServices, ServiceError, read_urls
+from payflow.lib.services.account import Account
 from tests.servers import POSTGRES_SETTINGS
 
 
@@ -358,3 +361,43 @@ def test_root_in_a_private_home(tmp_path):
     assert not elsewhere.is_relative_to(tmp_path)
     assert mode == 0o700
     shutil.rmtree(elsewhere)
+
+
+UNPRIVILEGED = """
+import sys
+from pathlib import Path
+import psycopg
+from payflow.lib.services import LocalServices
+services = LocalServices(Path(sys.argv[1]))
+try:
+    with psycopg.connect(services.start().database_url) as db:
+        print(db.execute("SELECT 1").fetchone())
+finally:
+    services.stop()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_user_without_privileges():
+    """Whoever is not root runs the servers as himself."""
+    account = Account.for_servers(Path("/nowhere"))
+    if not account.reaches(Path(sys.executable)):
+        pytest.skip("the virtualenv is out of reach for nobody")
+    directory = Path(tempfile.mkdtemp(prefix="payflow-services-"))
+    account.own(directory)
+
+    done = subprocess.run(
+        [sys.executable, "-c", UNPRIVILEGED, directory],
+        user=account.uid,
+        group=account.gid,
+        extra_groups=[],
+        cwd=Path(__file__).parents[4],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    owner = (directory / "servers" / "postgres" / "data").stat().st_uid
+    shutil.rmtree(directory)
+
+    assert done.stdout == "(1,)\n", done.stderr
+    assert owner == account.uid
