@@ -31,7 +31,7 @@ _BRANDS: tuple[tuple[int, int, tuple[int, ...]], ...] = (
     (3800, 3999, (14, 16)),
     (6011, 6011, (16, 19)),  # Discover
     (6440, 6599, (16, 19)),
-    (3528, 3589, (16, 17, 18, 19)),  # JCB
+    (3528, 3589, (16, 19)),  # JCB
     (6200, 6299, (16, 17, 18, 19)),  # UnionPay
     *((prefix, prefix, tuple(range(13, 20))) for prefix in (5018, 5020, 5038, 5893, 6304)),
     *((prefix, prefix, tuple(range(13, 20))) for prefix in (6759, 6761, 6762, 6763)),  # Maestro

@@ -89,8 +89,8 @@ def _in_number(rng: random.Random, number: str, event: dict[str, Any]) -> Payloa
     spelled = rng.choice(
         [number, f"{number}.0", f"{number[0]}.{number[1:]}e{len(number) - 1}", f"-{number}"]
     )
-    event["reference"] = 0.125
-    text = json.dumps(event).replace("0.125", spelled)
+    event["reference"] = "@"
+    text = json.dumps(event).replace('"@"', spelled)
     return Payload(number=number, body=text.encode(), is_json=True)
 
 
