@@ -36,7 +36,9 @@ def start() -> ServiceUrls:
     ):
         os.environ[variable] = url
         os.environ.pop(f"{variable}_FILE", None)
-    os.environ["PAYFLOW_STATE_DIR"] = str(state_dir / os.environ.get("PYTEST_XDIST_WORKER", "main"))
+    own = state_dir / os.environ.get("PYTEST_XDIST_WORKER", "main")
+    (own / "static").mkdir(parents=True, exist_ok=True)  # WhiteNoise warns where there is none
+    os.environ["PAYFLOW_STATE_DIR"] = str(own)
     return urls
 
 
