@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 from django.conf import settings
@@ -21,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:  # noqa: ARG002 - Django's signature
         self.stdout.write("Preparing the database ...")
         call_command("migrate", interactive=False, verbosity=0)
-        call_command("partitions", "ensure", verbosity=0)
+        call_command("partitions", "ensure", stdout=io.StringIO())
         call_command("load_defaults", verbosity=0)
         call_command("collectstatic", interactive=False, verbosity=0)
         create_admin()
