@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator
 #: digits of the BIN and of the end that stay readable (PCI DSS 3.4.1)
 SHOWN_FIRST, SHOWN_LAST = 6, 4
 SHORTEST, LONGEST = 13, 19
-#: E.164 numbers have at most 15 digits, so behind a plus or 00 only longer ones are cards
-LONGER_THAN_A_PHONE = 16
+#: Behind a plus or 00 the 13 digits of an old Visa are a telephone (+43, +49); no country whose
+#: code begins like Amex or Diners has numbers as long as theirs.
+LONGER_THAN_A_PHONE = 14
 
 #: (first prefix, last prefix, lengths), prefixes of four digits
 _BRANDS: tuple[tuple[int, int, tuple[int, ...]], ...] = (
@@ -48,6 +49,11 @@ def _lengths_by_prefix() -> dict[bytes, tuple[int, ...]]:
 
 _LENGTHS = _lengths_by_prefix()
 _DOUBLED = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
+
+
+def begins_like_card(digits: bytes) -> bool:
+    """Whether the ASCII digits, but for zeros in front, begin with a brand's prefix."""
+    return digits.lstrip(b"0")[:4] in _LENGTHS
 
 
 def passes_luhn(digits: bytes) -> bool:

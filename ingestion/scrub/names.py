@@ -8,7 +8,7 @@ from functools import lru_cache
 _SUFFIX = rb"(?:code|value|number|num|no|data)?"
 #: compared with a key in lower case without separators; flags such as has_cvv say nothing secret
 _CVV = re.compile(
-    rb"(?!has|is|no|with|requires?|needs?|checks?|valid)(?:.*(?:cvv|cvc|cvn|cvd)2?"
+    rb"(?!(?:has|is|no|with|requires?|needs?|checks?|valid)(?:card)?(?:cv|csc|security))(?:.*(?:cvv|cvc|cvn|cvd)2?"
     rb"|(?:credit|debit|payment)?(?:card|cc)?(?:csc|securitycode)"
     rb"|.*cardverification(?:value|code|number|no|data)?2?|verificationvalue)" + _SUFFIX
 )

@@ -12,14 +12,15 @@ from ingestion.scrub.cards import (
     LONGER_THAN_A_PHONE,
     SHORTEST,
     SHOWN_FIRST,
+    begins_like_card,
     hidden_digits,
     hidden_in_decimal,
     is_card_number,
 )
 
-#: one separator may stand between two digits; NUL is one because UTF-16 has it there
 _FEWEST_DIGITS, _FEWEST_IN_TRACK = 3, 12
 _ASTERISK = ord("*")
+#: one separator may stand between two digits; NUL is one because UTF-16 has it there
 _PLAIN_SEPARATOR = rb"[ +\-\x00]"
 _SEPARATOR = (
     rb"(?:[ +\-\x00]|%2[0BbDd]|\xc2\xa0|\xe2\x80[\x90-\x95]"
@@ -74,6 +75,8 @@ def mask_runs(text: bytes) -> bytes:
     masked: bytearray | None = None
     plain = b"\\" not in text and b"%" not in text and text.isascii()
     for run in (_PLAIN_RUN if plain else _RUN).finditer(text):
+        if plain and run[0].isdigit() and not begins_like_card(run[0]):
+            continue  # a time or an id: most runs
         for end, escaped in _hidden_units(text, run.start(), run.end()):
             masked = masked or bytearray(text)
             if escaped:
