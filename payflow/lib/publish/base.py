@@ -28,7 +28,7 @@ class Publisher(ABC):
 
     @abstractmethod
     def connect(self) -> None:
-        """(Re)open the destination; raises SourceUnavailable."""
+        """Open the destination; raises SourceUnavailable."""
 
     @abstractmethod
     def close(self) -> None:
@@ -38,8 +38,8 @@ class Publisher(ABC):
     def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         """Send them in order; what is sent is durable when this returns.
 
-        Raises BackPressure when the destination is full (wait and go on) and SourceUnavailable when
-        it does not answer (`connect()` and go on).
+        Raises BackPressure when the destination is full and SourceUnavailable when it does not
+        answer; wait and go on: a lost connection is opened again by the next call.
         """
 
     def __enter__(self) -> Self:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from payflow.lib.errors import SourceUnavailable
 from payflow.lib.publish.base import OutgoingMessage, Publisher
@@ -17,14 +18,16 @@ class FilePublisher(Publisher):
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
+        self._size = 0
 
     def connect(self) -> None:
         self.close()
         try:
-            self._file = self._path.open("wb")
+            self._file = self._path.open("wb", buffering=0)
         except OSError as exc:
             raise SourceUnavailable(f"{self._path}: {exc.strerror}") from exc
+        self._size = 0
 
     def close(self) -> None:
         file, self._file = self._file, None
@@ -33,19 +36,25 @@ class FilePublisher(Publisher):
 
     def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         if self._file is None:
-            raise SourceUnavailable(f"{self._path} is not open.")
-        lines = _lines(messages)
+            self.connect()
+        assert self._file is not None  # noqa: S101 - for the type checker
+        lines = as_lines(messages)
+        is_regular = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
         try:
-            self._file.write(lines)
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            _write_all(self._file, lines)
+            if is_regular:
+                os.fsync(self._file.fileno())
         except OSError as exc:
+            if is_regular:  # half a chunk would come twice when the caller goes on
+                self._file.truncate(self._size)
+                self._file.seek(self._size)
             raise SourceUnavailable(f"{self._path}: {exc.strerror}") from exc
+        self._size += len(lines)
         self.published += len(messages)
 
 
 class StdoutPublisher(Publisher):
-    """Writes to standard output, for pipes; durable as far as the reader is."""
+    """Writes to standard output; BrokenPipeError when nobody reads it any more."""
 
     def connect(self) -> None:
         """Standard output is there."""
@@ -54,16 +63,20 @@ class StdoutPublisher(Publisher):
         """It stays open."""
 
     def publish(self, messages: Sequence[OutgoingMessage]) -> None:
-        lines = _lines(messages)
-        try:
-            sys.stdout.buffer.write(lines)
-            sys.stdout.buffer.flush()
-        except OSError as exc:
-            raise SourceUnavailable(f"Standard output: {exc.strerror}") from exc
+        # Past the buffer, which would complain once more at exit when nobody reads.
+        with FileIO(sys.stdout.fileno(), "w", closefd=False) as stdout:
+            _write_all(stdout, as_lines(messages))
         self.published += len(messages)
 
 
-def _lines(messages: Sequence[OutgoingMessage]) -> bytes:
+def as_lines(messages: Sequence[OutgoingMessage]) -> bytes:
+    """One body a line; ValueError when a body holds a line feed."""
     if any(b"\n" in message.body for message in messages):
         raise ValueError("a body with a line feed cannot be a line of NDJSON")
     return b"".join([message.body + b"\n" for message in messages])
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]

@@ -60,12 +60,7 @@ class StreamPublisher(Publisher):
 
     def connect(self) -> None:
         self.close()
-        client = open_client(self._target.url)
-        try:
-            client.ping()
-        except redis.RedisError as exc:
-            raise SourceUnavailable(f"Stream {self._target.stream}: {exc}") from exc
-        self._client = client
+        self._client = self._open()
 
     def close(self) -> None:
         client, self._client = self._client, None
@@ -85,8 +80,16 @@ class StreamPublisher(Publisher):
     @property
     def _connected(self) -> redis.Redis:
         if self._client is None:
-            raise SourceUnavailable(f"Stream {self._target.stream} is not connected.")
+            self._client = self._open()
         return self._client
+
+    def _open(self) -> redis.Redis:
+        client = open_client(self._target.url)
+        try:
+            client.ping()
+        except redis.RedisError as exc:
+            raise SourceUnavailable(f"Stream {self._target.stream}: {exc}") from exc
+        return client
 
     def _place(self, message: OutgoingMessage) -> str:
         if message.key is not None:
