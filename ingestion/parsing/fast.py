@@ -67,7 +67,7 @@ class FastPath:
 
     def take(self, bodies: Sequence[bytes]) -> Taken:
         """Judge a batch."""
-        texts = pl.Series(bodies, dtype=pl.Binary).cast(pl.String, strict=False)
+        texts, bodies = _as_texts(bodies)
         usual = _look_usual(texts, self._suspicious)
         if not usual.all():
             bodies = [body if keep else b"" for body, keep in zip(bodies, usual, strict=True)]
@@ -79,8 +79,7 @@ class FastPath:
             wires.lazy()
             .with_columns(self._cells)
             .with_columns(self._currency)
-            .select(*self._values, self._good, self._routed)
-            .with_columns(usual)
+            .with_columns(*self._values, self._good, self._routed, usual)
             .with_row_index("row")
             .collect()
         )
@@ -106,7 +105,7 @@ class FastPath:
         leaves a doubt (a name within an object that does not matter, a text that is a name) the
         message is read again.
         """
-        present = wires.select(self._present).to_series()
+        present = wires.with_columns(self._present)["_present"]
         found = texts.str.count_matches('":', literal=True)
         doubtful = usual & ((found != present) | texts.str.contains(_SPACED_COLON))
         if self._names_pattern and doubtful.any():
@@ -132,7 +131,7 @@ class FastPath:
                 conditions.append(wire)
             else:
                 conditions.append(wire.ne_missing("" if node.wire is Wire.RAW else ABSENT))
-        self._present = pl.sum_horizontal(pl.lit(always, pl.UInt32), *conditions)
+        self._present = pl.sum_horizontal(pl.lit(always, pl.UInt32), *conditions).alias("_present")
 
     def _set_up_expressions(self, document: Document) -> None:
         wires = self._decoder.wires
@@ -161,6 +160,23 @@ class FastPath:
                 conditions += checks(wires[node.path], node)
         self._good = pl.all_horizontal(pl.lit(True), *conditions).fill_null(False).alias("_good")
         self._routed = _routed(document, self._nodes, wires)
+
+
+def _as_texts(bodies: Sequence[bytes]) -> tuple[pl.Series, Sequence[bytes]]:
+    """The messages as text, those that are not UTF-8 as nothing."""
+    try:
+        return pl.Series(bodies, dtype=pl.Binary).cast(pl.String), bodies
+    except pl.exceptions.ComputeError:  # at least one is not; polars does not say which
+        bodies = [body if _is_utf8(body) else b"" for body in bodies]
+        return pl.Series(bodies, dtype=pl.Binary).cast(pl.String), bodies
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _look_usual(texts: pl.Series, suspicious: str) -> pl.Series:

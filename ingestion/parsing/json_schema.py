@@ -172,8 +172,8 @@ def _read_format(value: Any, _place: str, _problems: Problems) -> str:
 
 
 def _read_values(value: Any, place: str, problems: Problems) -> list[JsonValue]:
-    if not _is_list(value) or not value:
-        raise Wrong("must be a list of at least one value")
+    if not _is_list(value):
+        raise Wrong("must be a list of values")
     return [_read_value(item, place, problems)[0] for item in value]
 
 

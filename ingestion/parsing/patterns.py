@@ -56,8 +56,9 @@ def _translate(pattern: str) -> list[str]:
         char = pattern[position]
         position += 1
         if char == "\\":
-            parts.append(_escape(pattern[position : position + 1], in_class=in_class))
-            position += 1
+            length = 2 if pattern.startswith("c", position) else 1
+            parts.append(_escape(pattern[position : position + length], in_class=in_class))
+            position += length
         elif in_class and char in "[&~":
             parts.append("\\" + char)  # set operators in Rust, plain characters in ECMA-262
         elif char == "." and not in_class:
@@ -71,6 +72,8 @@ def _translate(pattern: str) -> list[str]:
 def _escape(letter: str, *, in_class: bool) -> str:
     if letter == "b" and in_class:
         return r"\x08"
+    if len(letter) == 2 and letter[1].isascii() and letter[1].isalpha():
+        return f"\\x{ord(letter[1]) % 32:02x}"  # \cJ is control-J
     if letter in _ESCAPES:
         return _ESCAPES[letter]
     if letter and letter in _SAME_ESCAPES:

@@ -6,6 +6,7 @@ fast path cannot judge is opaque: a message that has it goes to the slow path.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -17,6 +18,8 @@ _TEXT_KEYWORDS = frozenset({"minLength", "maxLength", "pattern", "format"})
 _NUMBER_KEYWORDS = frozenset(
     {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
 )
+#: characters that a JSON name holds only as escapes; the decoder knows no such names
+_ESCAPED = re.compile(r'[\x00-\x1f"\\]')
 
 
 class Wire(Enum):
@@ -136,6 +139,7 @@ def _is_opaque(node: Node) -> bool:
             or keywords.keys() & {"enum", "const"}
             or not node.schema.allows_type("object")
             or (extra is not None and not extra.never and extra.keywords)
+            or any(_ESCAPED.search(name) for name in node.children)
         )
     return node.wire is Wire.TEXT and not node.schema.allows_type("string")
 

@@ -1,0 +1,273 @@
+"""The fast path and the slow path say the same of everything."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.ingestion.parsing.agreement import (
+    EVENT,
+    ODD_VALUES,
+    assert_agree,
+    everything,
+    shipped,
+    to_json,
+)
+
+SCHEMA = everything()
+PLACES = [
+    *((name,) for name in (*EVENT, "ids", "tags", "missing")),
+    *(("money", name) for name in EVENT["money"]),
+    *(("details", name) for name in (*EVENT["details"], "method")),
+    ("details", "customer", "id"),
+]
+SPACES = st.sampled_from(["", "", "", " ", "\n\t", "\r"])
+NAMES = st.sampled_from(["id", "at", r"\u0061t", "ok", "money", r"mone\u0079", "value", "x", "é"])
+
+
+def _replaced(place, value) -> dict:
+    event = copy.deepcopy(EVENT)
+    inner = event
+    for name in place[:-1]:
+        inner = inner[name]
+    if value is None:
+        inner.pop(place[-1], None)
+    else:
+        inner[place[-1]] = value
+    return event
+
+
+@pytest.mark.parametrize("place", PLACES, ids=".".join)
+def test_every_odd_value_in_every_place(place):
+    """Each odd value in each place of a valid event gets one verdict from both paths."""
+    bodies = [to_json(_replaced(place, value)).encode() for value in [*ODD_VALUES, None]]
+
+    assert_agree(SCHEMA, bodies)
+
+
+def test_the_plain_event_takes_the_fast_path():
+    """The event of these tests is accepted without the slow path, or they would show nothing."""
+    taken = SCHEMA._fast.take([to_json(EVENT).encode()])
+
+    assert taken.rest == []
+    assert len(taken.mapped) == 1
+
+
+@st.composite
+def _raw_objects(draw, depth=0):
+    """JSON objects with repeated, escaped and unknown names and odd white space."""
+    members = []
+    base = dict(EVENT) if depth == 0 else {}
+    for name in draw(st.permutations(list(base))):
+        if draw(st.integers(0, 30)):
+            value = base[name]
+            members.append((name, to_json(value) if isinstance(value, dict) else value))
+    for _ in range(draw(st.integers(0, 3))):
+        value = draw(
+            st.sampled_from(ODD_VALUES)
+            if depth
+            else st.one_of(st.sampled_from(ODD_VALUES), _raw_objects(depth=1))
+        )
+        members.insert(draw(st.integers(0, len(members))), (draw(NAMES), value))
+    space = draw(SPACES)
+    return "{" + ",".join(f'{space}"{n}"{space}:{space}{v}' for n, v in members) + space + "}"
+
+
+@given(st.lists(_raw_objects(), min_size=1, max_size=8))
+@settings(max_examples=150, deadline=None)
+def test_raw_objects(texts):
+    """Repeated and escaped names, unknown names and white space change no verdict."""
+    assert_agree(SCHEMA, [text.encode() for text in texts])
+
+
+@st.composite
+def _broken(draw):
+    """A valid event with some bytes cut, changed or put in."""
+    body = bytearray(to_json(EVENT).encode())
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(body) - 1))
+        bytes_ = draw(
+            st.one_of(
+                st.binary(max_size=3),
+                st.sampled_from(
+                    [
+                        b'"',
+                        b"\\",
+                        b"{",
+                        b"}",
+                        b",",
+                        b":",
+                        b"NaN",
+                        b"\\u0000",
+                        b"\xff",
+                        b"\xc3",
+                        b"0",
+                        b" ",
+                    ]
+                ),
+            )
+        )
+        body[at : at + draw(st.integers(0, 3))] = bytes_
+    return bytes(body)
+
+
+@given(st.lists(_broken(), min_size=1, max_size=10))
+@settings(max_examples=200, deadline=None)
+def test_broken_bytes(bodies):
+    """Flipped, cut and inserted bytes change no verdict."""
+    assert_agree(SCHEMA, bodies)
+
+
+@given(
+    st.lists(st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)), max_size=9)
+)
+@settings(max_examples=100, deadline=None)
+def test_any_bytes(bodies):
+    """Bytes that are no event at all fail on both paths with a reason each."""
+    parsed = assert_agree(SCHEMA, bodies)
+
+    assert parsed.columns.is_empty()
+    assert all(parsed.failures.values())
+
+
+TEXT_TYPES = st.sampled_from([["string"], ["string", "null"], ["string", "integer"], None])
+JSON_SCHEMAS = st.dictionaries(
+    st.sampled_from(["a", "b", "c"]),
+    st.one_of(
+        st.booleans(),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "type": st.sampled_from(
+                    [
+                        "string",
+                        "number",
+                        "integer",
+                        "boolean",
+                        "null",
+                        "array",
+                        "object",
+                        ["string", "null"],
+                        ["number", "null"],
+                        ["integer", "string"],
+                    ]
+                ),
+                "enum": st.lists(st.sampled_from(["x", "usd", "", 0, 1, 1.0, True, None, [1]])),
+                "const": st.sampled_from(["x", 1, None, True, {}]),
+                "minimum": st.sampled_from([0, 0.1, -1, 1e3]),
+                "exclusiveMaximum": st.sampled_from([1, 0.3, 1e16]),
+                "multipleOf": st.sampled_from([1, 0.1, 0.0001, 3, 2.5]),
+                "minLength": st.integers(0, 2),
+                "maxLength": st.integers(1, 3),
+                "pattern": st.sampled_from(["^a*$", r"\d", "[^x]", "."]),
+                "format": st.sampled_from(["date-time", "date", "email", "ipv4", "uuid"]),
+                "items": st.booleans(),
+                "required": st.just(["c"]),
+                "properties": st.just({"c": {"type": ["number", "object"]}}),
+                "additionalProperties": st.booleans(),
+            },
+        ),
+    ),
+    max_size=3,
+)
+SOURCES = st.one_of(
+    st.sampled_from(["a", "b", "b.c", "b.c.d"]).map(lambda path: {"path": path}),
+    st.just({"first": ["a", "b.c"]}),
+)
+DOCUMENTS = st.fixed_dictionaries(
+    {
+        "nulls": st.sampled_from([[], ["", "x"]]),
+        "columns": st.fixed_dictionaries(
+            {
+                "transaction_id": SOURCES,
+                "occurred_at": st.sampled_from(
+                    [
+                        {"path": "t", "format": name}
+                        for name in ("rfc3339", "epoch_s", "epoch_ms", "epoch_us")
+                    ]
+                    + [
+                        {"path": "t", "pattern": "%d.%m.%Y %H:%M:%S", "zone": "Europe/Berlin"},
+                        {"path": "t", "pattern": "%Y-%m-%dT%H:%M:%S.%f%z"},
+                    ]
+                ),
+                "amount": st.builds(
+                    lambda unit, path: {"unit": unit, "path": path},
+                    st.sampled_from(["major", "minor"]),
+                    st.sampled_from(["m", "a"]),
+                ),
+                "currency": st.sampled_from(
+                    [
+                        {"path": "cur"},
+                        {"path": "cur", "upper": True},
+                        {"constant": "JPY"},
+                        {"first": ["a", "cur"], "default": "BHD"},
+                    ]
+                ),
+                "payment_status": st.just({"constant": "completed"}),
+            },
+            optional={
+                "country": st.sampled_from([{"path": "a"}, {"path": "a", "upper": True}]),
+                "latency_us": st.sampled_from(
+                    [{"path": "m", "unit": u} for u in ("us", "ms", "s")]
+                ),
+                "error_code": st.builds(
+                    lambda source: {**source, "map": {"x": "y", "1": "one", "true": "yes"}}, SOURCES
+                ),
+            },
+        ),
+        "attributes": st.dictionaries(
+            st.sampled_from(["p", "q"]),
+            st.builds(
+                lambda source, kind: {**source, "type": kind},
+                SOURCES,
+                st.sampled_from(["string", "number", "integer", "boolean"]),
+            ),
+        ),
+        "json_schema": st.fixed_dictionaries(
+            {"properties": JSON_SCHEMAS},
+            optional={
+                "required": st.sampled_from([["a"], ["b", "z"]]),
+                "additionalProperties": st.booleans(),
+            },
+        ),
+    },
+    optional={
+        "identity": st.sampled_from(["position", ["transaction_id"]]),
+        "route": st.sampled_from([{"a": {"in": ["x", "usd", ""]}, "otherwise": "ignored"}]),
+    },
+)
+EVENTS = st.fixed_dictionaries(
+    {"t": st.sampled_from([value for value in ODD_VALUES if "202" in value or value[:1] in "149"])},
+    optional={
+        "m": st.sampled_from(ODD_VALUES),
+        "cur": st.sampled_from(['"USD"', '"usd"', '"JPY"', '"BHD"', '"CLF"', "null"]),
+        "a": st.sampled_from(ODD_VALUES),
+        "b": st.one_of(
+            st.sampled_from(ODD_VALUES), st.dictionaries(st.just("c"), st.sampled_from(ODD_VALUES))
+        ),
+    },
+)
+
+
+@given(DOCUMENTS, st.lists(EVENTS, min_size=1, max_size=20))
+@settings(max_examples=300, deadline=None)
+def test_generated_documents(document, events):
+    """Whatever the document says, both paths say the same of every event."""
+    from ingestion.parsing import compile_schema
+
+    schema = compile_schema(document, name="generated")
+
+    assert_agree(schema, [to_json(event).encode() for event in events])
+
+
+@pytest.mark.parametrize("name", ["transaction", "simulator", "stripe"])
+def test_shipped_schemas_take_odd_objects(name):
+    """The shipped schemas judge alike by both paths what was made for another schema."""
+    bodies = [
+        to_json(_replaced(place, value)).encode() for place in PLACES for value in ODD_VALUES[::7]
+    ]
+
+    assert_agree(shipped(name), bodies)

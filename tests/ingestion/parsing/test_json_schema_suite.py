@@ -1,0 +1,76 @@
+"""The JSON Schema test suite, draft 2020-12, as far as payflow's keywords reach.
+
+Each schema is put under one property of an event, because an event's root is always an object.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingestion.parsing import compile_schema
+from payflow.lib.errors import ConfigurationError
+
+SUITE = Path(__file__).parents[2] / "data/json-schema-test-suite/tests/draft2020-12"
+EVENT = {
+    "transaction_id": "t-1",
+    "at": "2026-01-31T12:00:00Z",
+    "amount": 1,
+    "currency": "EUR",
+    "status": "completed",
+}
+COLUMNS = {
+    "transaction_id": {"path": "transaction_id"},
+    "occurred_at": {"path": "at", "format": "rfc3339"},
+    "amount": {"path": "amount"},
+    "currency": {"path": "currency"},
+    "payment_status": {"path": "status"},
+}
+#: what the groups left out may be refused for; anything else is a keyword we forgot
+REFUSALS = ("is not supported", "only JSON Schema 2020-12")
+
+
+def _groups() -> Iterator[tuple[str, dict]]:
+    for path in sorted(SUITE.rglob("*.json")):
+        for group in json.loads(path.read_text()):
+            yield f"{path.stem}: {group['description']}", group
+
+
+def _document(schema) -> dict:
+    return {"columns": COLUMNS, "json_schema": {"type": "object", "properties": {"value": schema}}}
+
+
+def _compile(group):
+    try:
+        return compile_schema(_document(group["schema"]), name="suite")
+    except ConfigurationError as exc:
+        if all(any(words in p.message for words in REFUSALS) for p in exc.problems):
+            return None
+        raise
+
+
+@pytest.mark.parametrize(("title", "group"), [pytest.param(*g, id=g[0]) for g in _groups()])
+def test_supported_schemas_judge_as_the_suite_says(title, group):
+    """Both paths accept what the suite calls valid and fail what it calls invalid."""
+    schema = _compile(group)
+    if schema is None:
+        pytest.skip("uses a keyword that payflow refuses")
+    bodies = [json.dumps({**EVENT, "value": t["data"]}).encode() for t in group["tests"]]
+    expected = [test["valid"] for test in group["tests"]]
+
+    fast, slow = schema.parse(bodies), schema.parse_slowly(bodies)
+
+    for parsed in (fast, slow):
+        accepted = set(parsed.columns["row"])
+        assert [at in accepted for at in range(len(bodies))] == expected
+        assert all(e.field.startswith("value") for es in parsed.failures.values() for e in es)
+
+
+def test_the_suite_is_not_skipped_away():
+    """755 tests of the suite use supported keywords and formats only."""
+    judged = [len(group["tests"]) for _, group in _groups() if _compile(group)]
+
+    assert sum(judged) == 755
