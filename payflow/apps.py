@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 
 
 class PayflowConfig(AppConfig):
@@ -13,3 +14,9 @@ class PayflowConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("payflow.checks")  # importing registers them
+
+
+class PayflowAdminConfig(AdminConfig):
+    """Django's admin with our site: payflow/site.py."""
+
+    default_site = "payflow.site.PayflowAdminSite"

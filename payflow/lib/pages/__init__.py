@@ -1,0 +1,1 @@
+"""Building blocks of our pages: how values look, lists that never count, pages of one row."""

@@ -1,0 +1,85 @@
+"""The admin site: its content security policy and its sidebar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from csp.decorators import csp_update
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse_lazy
+from unfold.sites import UnfoldAdminSite
+
+#: Alpine evaluates the expressions in Unfold's templates; nothing inline is allowed anywhere
+_with_alpine: Final = csp_update({"script-src": ["'unsafe-eval'"]})
+
+
+class PayflowAdminSite(UnfoldAdminSite):
+    """Unfold's site; the policy of settings.py is loosened for its own pages alone."""
+
+    enable_nav_sidebar = True
+    index_title = "Overview"
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        return _with_alpine(super().admin_view(view, cacheable))
+
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        view: Any = _with_alpine(super().login)
+        response: HttpResponse = view(request, extra_context)
+        return response
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The sidebar: what the user may see, in the order in which it is needed."""
+    return [
+        {"items": [_item(request, "Overview", "monitoring", "index")]},
+        _group(
+            "Payments",
+            _item(request, "Transactions", "receipt_long", "metrics.normalizedtransaction"),
+            _item(request, "Archive", "inventory_2", "ingestion.archivefile"),
+        ),
+        _group(
+            "Operations",
+            _item(request, "Failed items", "error", "deadletter.faileditem"),
+            _item(request, "Failure groups", "stacks", "deadletter.failuregroup"),
+            _item(request, "Sources", "sensors", "configuration.source"),
+            _item(request, "Partitions", "view_week", "ingestion.partition"),
+            _item(request, "Batches", "package_2", "ingestion.batch"),
+            _item(request, "Drainers", "memory", "ingestion.drainer"),
+        ),
+        _group(
+            "Configuration",
+            _item(request, "Versions", "schema", "configuration.configurationversion"),
+            _item(request, "Bundles", "deployed_code", "configuration.bundle"),
+        ),
+        _group(
+            "Administration",
+            _item(request, "People", "person", "auth.user"),
+            _item(request, "Roles", "group", "auth.group"),
+        ),
+    ]
+
+
+def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:
+    return {"title": title, "separator": True, "items": _allowed(items)}
+
+
+def _allowed(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [item for item in items if item["permission"](None)]
+
+
+def _item(request: HttpRequest, title: str, icon: str, target: str) -> dict[str, Any]:
+    """A link to a model's list ("app.model"), or to a page of the site by its name."""
+    app, _, model = target.partition(".")
+    allowed = not model or request.user.has_perm(f"{app}.view_{model}")
+    link = reverse_lazy(f"admin:{app}_{model}_changelist" if model else f"admin:{app}")
+    here = request.path.startswith(str(link)) if model else request.path == str(link)
+    return {
+        "title": title,
+        "icon": icon,
+        "link": link,
+        "active": here,
+        "permission": lambda _request: allowed,
+    }
