@@ -58,13 +58,11 @@ def routed(wire: str, node: Node, words: Iterable[str]) -> pl.Expr:
 def checks(wire_name: str, node: Node) -> Iterator[pl.Expr]:
     """Conditions under which the JSON Schema surely takes a field; the decoder did the rest."""
     wire = pl.col(wire_name)
-    if node.opaque:
-        yield wire == ""
-    elif node.wire is Wire.TEXT:
+    if node.wire is Wire.TEXT:
         if not node.schema.keywords.keys() & {"enum", "const"}:
             for pattern in _patterns(node):
                 yield (wire.str.contains(pattern) | (wire == ABSENT)).fill_null(True)
-    else:
+    elif node.wire is Wire.RAW and not node.opaque:
         for condition in _raw_checks(wire, node):
             yield condition | (wire == "")
 

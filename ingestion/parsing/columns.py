@@ -80,7 +80,8 @@ class Finisher:
             ),
             separator=_SEPARATOR,
         )
-        self._metadata = _metadata(document.attributes)
+        self._attributes = document.attributes
+        self._metadata = {full: _metadata(document.attributes, full=full) for full in (True, False)}
         self._names = [
             *_KEYED,
             *COLUMNS,
@@ -90,10 +91,11 @@ class Finisher:
 
     def finish(self, mapped: pl.DataFrame) -> pl.DataFrame:
         """The columns of accepted events, for a table of `mapped_schema`."""
+        full = not any(mapped[column.name].null_count() for column in self._attributes)
         keyed = mapped.with_columns(
             self._payload.alias("payload_hash"),
             self._scoped.alias("event_key"),
-            self._metadata.alias("metadata"),
+            self._metadata[full].alias("metadata"),
         )
         return keyed.with_columns(
             _digests(keyed["payload_hash"]).reinterpret(signed=True).alias("payload_hash"),
@@ -143,21 +145,24 @@ def _canonical(column: Column) -> pl.Expr:
             return value.cast(pl.String).fill_null("")
 
 
-def _metadata(attributes: tuple[Column, ...]) -> pl.Expr:
-    """JSON object text of the attributes that are there."""
+def _metadata(attributes: tuple[Column, ...], *, full: bool) -> pl.Expr:
+    """JSON object text of the attributes that are there; `full`: all are, in every row."""
     if not attributes:
         return pl.lit("{}")
-    members = [
-        pl.concat_str(pl.lit(f'"{column.name}":'), _json_text(column)) for column in attributes
-    ]
-    joined = pl.concat_str(members, separator=",", ignore_nulls=True)
-    return pl.concat_str(pl.lit("{"), joined, pl.lit("}"))
+    members = [_member(column) for column in attributes]
+    if not full:
+        whole = [pl.concat_str(member) for member in members]
+        joined = pl.concat_str(whole, separator=",", ignore_nulls=True)
+        return pl.concat_str(pl.lit("{"), joined, pl.lit("}"))
+    parts = [part for member in members for part in (pl.lit(","), *member)]
+    return pl.concat_str(pl.lit("{"), *parts[1:], pl.lit("}"))
 
 
-def _json_text(column: Column) -> pl.Expr:
+def _member(column: Column) -> list[pl.Expr]:
+    """The parts of `"name":value`; null when the value is."""
     value = pl.col(column.name)
     if column.kind is not Kind.STRING:
-        return value.cast(pl.String)
+        return [pl.lit(f'"{column.name}":'), value.cast(pl.String)]
     # One pass over the text for all of them, so that no escape is escaped again.
     escaped = value.str.replace_many(_JSON_ESCAPES)
-    return pl.concat_str(pl.lit('"'), escaped, pl.lit('"'))
+    return [pl.lit(f'"{column.name}":"'), escaped, pl.lit('"')]

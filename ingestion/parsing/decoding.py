@@ -111,7 +111,7 @@ def _compile(node: Node, levels: dict[Path, _Level]) -> _Level:
 
 def _field_type(node: Node, levels: dict[Path, _Level]) -> tuple[Any, Any]:
     """The type of a field and what stands for its absence."""
-    if node.wire is Wire.RAW:
+    if node.wire in {Wire.RAW, Wire.ANY}:
         return msgspec.Raw, _ABSENT_RAW
     kind: Any = levels[node.path].struct if node.wire is Wire.OBJECT else _text_type(node)
     absent = levels[node.path].absent if node.wire is Wire.OBJECT else ABSENT
@@ -138,4 +138,6 @@ def _text_type(node: Node) -> Any:
 def _leaf(name: str, values: list[Any], node: Node) -> pl.Series:
     if node.wire is Wire.TEXT:
         return pl.Series(name, values, dtype=pl.String)
+    if node.wire is Wire.ANY:
+        return pl.Series(name, [value is not _ABSENT_RAW for value in values], dtype=pl.Boolean)
     return pl.Series(name, list(map(bytes, values)), dtype=pl.Binary).cast(pl.String)

@@ -31,7 +31,10 @@ _MONEY = pl.Decimal(19, 4)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a column is made: its value, and when that value is surely right."""
+    """How a column is made: its value, and when that value is surely right.
+
+    Conditions see the texts of cells and the finished columns, so that nothing is made twice.
+    """
 
     value: pl.Expr
     conditions: tuple[pl.Expr, ...] = ()
@@ -52,9 +55,8 @@ def plan_column(column: Column, cells: Sequence[Cell]) -> Plan:
     if column.default is not None:
         value = value.fill_null(pl.lit(column.default))
     if column.required:
-        conditions.append(value.is_not_null())
-        if column.kind is Kind.TEXT:
-            conditions.append(value != "")
+        finished = pl.col(column.name)
+        conditions.append(finished != "" if column.kind is Kind.TEXT else finished.is_not_null())
     return Plan(_final(column, value), tuple(conditions))
 
 
@@ -80,7 +82,7 @@ def _mapped(column: Column, text: pl.Expr) -> Plan:
     value = plain.replace_strict(
         list(entries), list(entries.values()), default=None, return_dtype=dtype_of(column)
     )
-    return Plan(value, (*conditions, value.is_not_null()))
+    return Plan(value, (*conditions, plain.is_in(list(entries))))
 
 
 def _upper(column: Column, text: pl.Expr) -> tuple[pl.Expr, list[pl.Expr]]:
@@ -92,13 +94,15 @@ def _upper(column: Column, text: pl.Expr) -> tuple[pl.Expr, list[pl.Expr]]:
 
 def _text(column: Column, text: pl.Expr) -> Plan:
     value, conditions = _upper(column, text)
-    conditions.append(value.str.len_bytes() <= MAX_TEXT)
+    finished = pl.col(column.name)
     if column.name == "currency":
-        conditions.append(value.is_in(list(MINOR_DIGITS)))
+        conditions.append(finished.is_in(list(MINOR_DIGITS)))
     elif column.name == "payment_status":
-        conditions.append(value.is_in(list(STATUSES)))
+        conditions.append(finished.is_in(list(STATUSES)))
     elif column.name == "country":
-        conditions.append(value.str.contains("^(?:[A-Z]{2})?$"))
+        conditions.append(finished.str.contains("^(?:[A-Z]{2})?$"))
+    else:
+        conditions.append(text.str.len_bytes() <= MAX_TEXT)
     return Plan(value, tuple(conditions))
 
 
@@ -126,8 +130,9 @@ def _time(column: Column, text: pl.Expr) -> Plan:
         us, condition = _rfc3339(text), text.str.contains(_RFC3339)
     else:
         us = text.map_batches(partial(_read_each, form), return_dtype=pl.Int64)
-        condition = us.is_not_null()
-    in_range = (us >= EARLIEST_US) & (us < END_US)
+        condition = pl.lit(True)
+    finished = pl.col(column.name).to_physical()
+    in_range = (finished >= EARLIEST_US) & (finished < END_US)
     return Plan(us, (condition, in_range.fill_null(False)))
 
 
@@ -161,9 +166,9 @@ def _rfc3339(text: pl.Expr) -> pl.Expr:
     return local.to_physical() + digits.cast(pl.Int64, strict=False) - offset * 60_000_000
 
 
-def _number(_column: Column, text: pl.Expr) -> Plan:
+def _number(column: Column, text: pl.Expr) -> Plan:
     value = text.cast(pl.Float64, strict=False) + 0.0
-    return Plan(value, (text.str.contains(_NUMBER), value.is_finite()))
+    return Plan(value, (text.str.contains(_NUMBER), pl.col(column.name).is_finite()))
 
 
 def _integer(_column: Column, text: pl.Expr) -> Plan:
@@ -177,7 +182,7 @@ def _boolean(_column: Column, text: pl.Expr) -> Plan:
 def _latency(column: Column, text: pl.Expr) -> Plan:
     decimals = {"us": 0, "ms": 3, "s": 6}[column.unit]
     us, condition = _epoch(text, decimals)
-    return Plan(us, (condition, (us <= MAX_LATENCY_US).fill_null(False)))
+    return Plan(us, (condition, (pl.col(column.name) <= MAX_LATENCY_US).fill_null(False)))
 
 
 _PLANS: dict[Kind, Callable[[Column, pl.Expr], Plan]] = {

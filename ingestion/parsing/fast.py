@@ -79,14 +79,16 @@ class FastPath:
             wires.lazy()
             .with_columns(self._cells)
             .with_columns(self._currency)
-            .with_columns(*self._values, self._good, self._routed, usual)
+            .with_columns(self._values)
+            .with_columns(self._good, self._routed, self._clear, usual)
             .with_row_index("row")
             .collect()
         )
         return self._sort_out(judged)
 
     def _sort_out(self, judged: pl.DataFrame) -> Taken:
-        usual, routed, good = pl.col("_usual"), pl.col("_routed"), pl.col("_good")
+        routed, good = pl.col("_routed"), pl.col("_good")
+        usual = pl.col("_usual") & pl.col("_clear")
         ignored = usual & ~routed & self._ignores_others
         accepted = usual & routed & good
         return Taken(
@@ -127,7 +129,7 @@ class FastPath:
             wire = pl.col(self._decoder.wires[node.path])
             if is_certain:
                 always += 1
-            elif node.wire is Wire.OBJECT:
+            elif node.wire in {Wire.OBJECT, Wire.ANY}:
                 conditions.append(wire)
             else:
                 conditions.append(wire.ne_missing("" if node.wire is Wire.RAW else ABSENT))
@@ -156,10 +158,11 @@ class FastPath:
         ]
         conditions = [c for plan in plans.values() for c in plan.conditions]
         for node in self._nodes:
-            if node.wire is not Wire.OBJECT:
-                conditions += checks(wires[node.path], node)
+            conditions += checks(wires[node.path], node)
         self._good = pl.all_horizontal(pl.lit(True), *conditions).fill_null(False).alias("_good")
         self._routed = _routed(document, self._nodes, wires)
+        opaque = [pl.col(wires[node.path]) == "" for node in self._nodes if node.opaque]
+        self._clear = pl.all_horizontal(pl.lit(True), *opaque).alias("_clear")
 
 
 def _as_texts(bodies: Sequence[bytes]) -> tuple[pl.Series, Sequence[bytes]]:

@@ -28,6 +28,8 @@ class Wire(Enum):
     TEXT = auto()
     RAW = auto()
     OBJECT = auto()
+    #: only whether it is there matters
+    ANY = auto()
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +55,8 @@ class Node:
             return Wire.RAW
         if self.children:
             return Wire.OBJECT
+        if not (self.columns or self.is_routed or self.schema.keywords):
+            return Wire.ANY
         return Wire.TEXT if self._is_text() else Wire.RAW
 
     @property
@@ -141,7 +145,7 @@ def _is_opaque(node: Node) -> bool:
             or (extra is not None and not extra.never and extra.keywords)
             or any(_ESCAPED.search(name) for name in node.children)
         )
-    return node.wire is Wire.TEXT and not node.schema.allows_type("string")
+    return False
 
 
 def _wants_text(column: Column) -> bool:
