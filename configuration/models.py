@@ -9,6 +9,12 @@ from django.db import models
 from django.db.models import Q
 
 
+class SourceQuerySet(models.QuerySet["Source"]):
+    def drainable(self) -> SourceQuerySet:
+        """Those that workers may read now: files are read by the command that was given them."""
+        return self.filter(paused_at=None, active_bundle__isnull=False).exclude(broker_type="file")
+
+
 class Source(models.Model):
     """A broker connection and topic, and what is done with its messages."""
 
@@ -36,6 +42,8 @@ class Source(models.Model):
     paused_at = models.DateTimeField(null=True, blank=True)
     paused_reason = models.CharField(max_length=256, blank=True, default="")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = SourceQuerySet.as_manager()
 
     class Meta:
         db_table = "sources"

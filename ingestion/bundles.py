@@ -16,7 +16,6 @@ from metrics.rules import CompiledMetrics, compile_metrics
 from payflow.lib.errors import BundleMissing, ConfigurationError
 from payflow.lib.version import ENGINE_VERSION
 
-
 _IDS: Final = ("transaction_id", "correlation_id", "merchant_id")
 
 

@@ -67,6 +67,8 @@ class SourceReader:
     consumer: MessageConsumer
     #: leases held, by partition name
     held: dict[str, Lease] = field(default_factory=dict)
+    #: partitions that committed under the lease held now
+    proven: set[str] = field(default_factory=set)
     bundle: CompiledBundle | None = None
     #: active, but it did not load: the last good one stays
     refused_bundle: int | None = None
@@ -161,7 +163,10 @@ class Drainer:
         assert self._slot is not None  # noqa: S101  a lease is only ever taken under a slot
         assert reader.bundle is not None  # noqa: S101  checked before reading
         try:
+            if batch.partition not in reader.proven:
+                leases.mark_attempt(lease)
             done = process(batch, lease=lease, slot=self._slot, bundle=reader.bundle)
+            reader.proven.add(batch.partition)
         except (DatabaseError, InterfaceError, Retryable) as exc:
             self._errors[lease.partition_id] = f"{type(exc).__name__}: {_first_line(exc)}"
             raise
@@ -215,7 +220,7 @@ class Drainer:
         if self._names is not None:
             wanted = wanted.filter(name__in=self._names)
         else:
-            wanted = wanted.filter(broker_type__in=ConsumerFactory.shared_types())
+            wanted = wanted.exclude(broker_type="file")
         for source in wanted:
             if source.pk not in self._readers:
                 self._open(source)
@@ -449,6 +454,7 @@ class Drainer:
 
     def _drop(self, reader: SourceReader, name: str) -> None:
         reader.held.pop(name, None)
+        reader.proven.discard(name)
         reader.consumer.release(name)
 
     def _everything_is_read(self) -> bool:

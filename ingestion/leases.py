@@ -30,7 +30,8 @@ SLOT_IDLE_S: Final = 60
 _TAKE = """
 UPDATE partitions SET lease_epoch = lease_epoch + 1, leased_by = %(owner)s,
     leased_until = now() + %(lease_s)s * interval '1 s',
-    attempts = attempts + CASE WHEN leased_by = %(owner)s THEN 0 ELSE 1 END
+    attempts = CASE WHEN leased_by = %(owner)s AND marked THEN attempts - 1 ELSE attempts END,
+    marked = false
 WHERE id = (
     SELECT id FROM partitions
     WHERE id = %(id)s AND state = 'active'
@@ -40,11 +41,16 @@ WHERE id = (
 RETURNING position, sequence_number, lease_epoch
 """
 _RENEW_IDLE = """
-UPDATE partitions SET leased_until = now() + %(lease_s)s * interval '1 s', attempts = 0
+UPDATE partitions SET leased_until = now() + %(lease_s)s * interval '1 s'
+WHERE id = %(id)s AND lease_epoch = %(epoch)s
+"""
+_MARK_ATTEMPT = """
+UPDATE partitions SET attempts = attempts + 1, marked = true
 WHERE id = %(id)s AND lease_epoch = %(epoch)s
 """
 _RELEASE = """
-UPDATE partitions SET leased_until = NULL, leased_by = '', attempts = greatest(attempts - 1, 0)
+UPDATE partitions SET leased_until = NULL, leased_by = '', marked = false,
+    attempts = CASE WHEN marked THEN attempts - 1 ELSE attempts END
 WHERE id = %(id)s AND lease_epoch = %(epoch)s
 """
 _STOP_DEADLY = """
@@ -60,7 +66,8 @@ UPDATE partitions SET state = 'stopped', stopped_at = now(), stopped_reason = %(
 WHERE id = %(id)s AND lease_epoch = %(epoch)s
 """
 _FAILED_ATTEMPT = """
-UPDATE partitions SET attempts = attempts + 1, last_error = %(error)s, last_error_at = now(),
+UPDATE partitions SET attempts = CASE WHEN marked THEN attempts ELSE attempts + 1 END,
+    marked = false, last_error = %(error)s, last_error_at = now(),
     leased_until = now() - interval '1 s', leased_by = ''
 WHERE id = %(id)s AND lease_epoch = %(epoch)s
 """
@@ -176,6 +183,16 @@ def renew_idle(lease: Lease) -> None:
         "lease_s": settings.PAYFLOW["LEASE_S"],
     }
     if _changed(_RENEW_IDLE, parameters) != 1:
+        raise CheckpointMoved
+
+
+def mark_attempt(lease: Lease) -> None:
+    """Say that this owner begins its first batch: if it dies on it, the next owner knows.
+
+    The commit wipes the mark; so do a clean release and a new take by the same living owner.
+    Raises CheckpointMoved when the lease is another's by now.
+    """
+    if _changed(_MARK_ATTEMPT, {"id": lease.partition_id, "epoch": lease.epoch}) != 1:
         raise CheckpointMoved
 
 

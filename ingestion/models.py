@@ -8,18 +8,16 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from configuration.models import Source
+
 #: seconds without a sign of life after which a drainer no longer counts for the fair share
 DRAINER_ALIVE_S = 5
 
 
 class PartitionQuerySet(models.QuerySet["Partition"]):
     def drainable(self) -> PartitionQuerySet:
-        """Those that workers may read now: files are read by the command that was given them."""
-        return self.filter(
-            state=Partition.State.ACTIVE,
-            source__paused_at=None,
-            source__active_bundle__isnull=False,
-        ).exclude(source__broker_type="file")
+        """Those that workers may read now."""
+        return self.filter(state=Partition.State.ACTIVE, source__in=Source.objects.drainable())
 
 
 class DrainerQuerySet(models.QuerySet["Drainer"]):
@@ -52,7 +50,10 @@ class Partition(models.Model):
     leased_by = models.CharField(max_length=128, blank=True, default="")
     leased_until = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(
-        default=0, help_text="Owners that took the lease here and neither committed nor left."
+        default=0, help_text="Owners that died on the messages that come next."
+    )
+    marked = models.BooleanField(
+        default=False, help_text="The owner works on its first batch: its death would count."
     )
     stopped_reason = models.CharField(max_length=512, blank=True, default="")
     stopped_at = models.DateTimeField(null=True, blank=True)

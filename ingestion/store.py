@@ -52,7 +52,7 @@ WHERE b.id = ANY(%(batches)s)
 # the fence: a drainer without the lease, or with another idea of the position, finds no row
 _MOVE_CHECKPOINT = """
 UPDATE partitions SET position = %(next)s, sequence_number = sequence_number + %(messages)s,
-    leased_until = now() + %(lease_s)s * interval '1 s', attempts = 0, committed_at = now()
+    leased_until = now() + %(lease_s)s * interval '1 s', attempts = 0, marked = false, committed_at = now()
 WHERE id = %(id)s AND lease_epoch = %(epoch)s AND position = %(position)s AND state = 'active'
 """
 _MANIFEST = """

@@ -18,6 +18,7 @@ from celery import current_app, shared_task, signals
 from celery.worker import state
 from django.conf import settings
 
+from configuration.models import Source
 from ingestion.drain import Drainer
 from ingestion.leaves import ensure_leaves
 from ingestion.models import Drainer as DrainerRow
@@ -41,10 +42,12 @@ def drain() -> None:
 
 @shared_task(name="ingestion.tasks.dispatch")
 def dispatch() -> None:
-    """Offer a seat while none waits to be taken and partitions outnumber live drainers."""
-    active = Partition.objects.drainable().count()
-    live = DrainerRow.objects.live().count()
-    if live < active and _seats_waiting() == 0:
+    """Offer a seat while none waits to be taken and partitions outnumber live drainers.
+
+    A source whose partitions nobody has looked up yet counts as one.
+    """
+    wanted = max(Partition.objects.drainable().count(), Source.objects.drainable().count())
+    if DrainerRow.objects.live().count() < wanted and _seats_waiting() == 0:
         drain.apply_async(expires=4)
 
 

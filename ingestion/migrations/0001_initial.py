@@ -183,10 +183,17 @@ class Migration(migrations.Migration):
                 ("leased_by", models.CharField(blank=True, default="", max_length=128)),
                 ("leased_until", models.DateTimeField(blank=True, null=True)),
                 (
+                    "marked",
+                    models.BooleanField(
+                        default=False,
+                        help_text="The owner works on its first batch: its death would count.",
+                    ),
+                ),
+                (
                     "attempts",
                     models.PositiveIntegerField(
                         default=0,
-                        help_text="Owners that took the lease here and neither committed nor left.",
+                        help_text="Owners that died on the messages that come next.",
                     ),
                 ),
                 ("stopped_reason", models.CharField(blank=True, default="", max_length=512)),

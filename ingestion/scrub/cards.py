@@ -2,7 +2,7 @@
 
 Brands and lengths follow ISO/IEC 7812 ranges as the brands publish them. Maestro has narrow
 prefixes only: its full range (50, 56-69) would take every tenth numeric id for a card. Known to
-fit by chance: about 2 in 100 random numbers of exactly 16 digits; identity paths are spared by the
+fit by chance: about 3 in 100 random numbers of exactly 16 digits; identity paths are spared by the
 rules for that reason, and `bench/scrub.py --ids` says the rate for each kind of id.
 """
 

@@ -1,4 +1,4 @@
-"""COPY a polars frame into a PostgreSQL table as text: the cheapest way in (docs/performance.md)."""
+"""COPY a polars frame into a PostgreSQL table as text: the cheapest way in."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _NEEDS_ESCAPE: Final = r"[\\\t\n\r]"
 def copy_frame(cursor: Any, table: str, frame: pl.DataFrame) -> int:
     """COPY all rows of `frame` into `table`, columns by name; returns the bytes sent.
 
-    Text is escaped, Binary becomes bytea, Datetime must be UTC, null becomes NULL. Raises what
-    psycopg raises; nothing is retried here.
+    `cursor` is Django's. Text is escaped, Binary becomes bytea, Datetime must be UTC, null becomes
+    NULL. Raises Django's database errors, which Django itself does not do for COPY.
     """
     if frame.is_empty():
         return 0
@@ -25,7 +25,7 @@ def copy_frame(cursor: Any, table: str, frame: pl.DataFrame) -> int:
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, frame.columns))
     )
     data = copy_text(frame)
-    with cursor.copy(statement) as copy:
+    with cursor.db.wrap_database_errors, cursor.copy(statement) as copy:
         copy.write(data)
     return len(data)
 

@@ -1,8 +1,8 @@
-"""Named places where a test makes the process die, to prove that dying there changes nothing.
+"""Named places where a test makes the process die or freeze, to prove that this changes nothing.
 
-PAYFLOW_FAIL_AT="name[:count]" kills the process with SIGKILL when the place is passed for the
-`count`-th time (1 by default). Unset, which is always the case in production, a place costs one
-comparison.
+PAYFLOW_FAIL_AT="name[:count]" sends the process SIGKILL, or PAYFLOW_FAIL_SIGNAL, when the place is
+passed for the `count`-th time (1 by default). Unset, which is always the case in production, a
+place costs one comparison.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ FailPoint = Literal[
 
 _name, _, _count = os.environ.get("PAYFLOW_FAIL_AT", "").partition(":")
 _remaining = int(_count or 1)
+_signal = signal.Signals[os.environ.get("PAYFLOW_FAIL_SIGNAL", "SIGKILL")]
 _ARMED: Final = bool(_name)
 
 
 def fail_point(name: FailPoint) -> None:
-    """Die here if a test asked for it."""
+    """Die or freeze here if a test asked for it."""
     global _remaining  # noqa: PLW0603  one counter for the process is the point
     if not _ARMED or name != _name:
         return
     _remaining -= 1
     if _remaining == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), _signal)
