@@ -31,6 +31,9 @@ class Command(BaseCommand):
         "fast as it goes. The same seed and start give the same bytes."
     )
 
+    #: a file needs no servers; with a source they are checked when it is read
+    requires_system_checks = ()
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--source", help="send to this source; optional with --out")
         parser.add_argument("--out", metavar="FILE", help="write NDJSON there instead; - is stdout")
@@ -79,6 +82,7 @@ class Command(BaseCommand):
     def _source(self, name: str | None) -> Source | None:
         if name is None:
             return None
+        self.check()
         try:
             return Source.objects.get(name=name)
         except Source.DoesNotExist:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -36,7 +37,8 @@ def publisher(streams: redis.Redis) -> Iterator[StreamPublisher]:
 
 
 def _entries(streams: redis.Redis, partition: int) -> list[dict[bytes, bytes]]:
-    return [fields for _, fields in streams.xrange(f"published.{partition}") or []]
+    entries: Any = streams.xrange(f"published.{partition}")
+    return [fields for _, fields in entries]
 
 
 def _numbered(count: int, *, key: bytes | None = None) -> list[OutgoingMessage]:
@@ -147,7 +149,12 @@ def test_chunks_are_bounded_in_bytes(
     monkeypatch.setattr(stream, "CHUNK_BYTES", 1_000)
     runs = []
     run = publisher._run
-    monkeypatch.setattr(publisher, "_run", lambda p: runs.append(len(p)) or run(p))
+
+    def counted(pipeline: Any) -> list[Any]:
+        runs.append(len(pipeline))
+        return run(pipeline)
+
+    monkeypatch.setattr(publisher, "_run", counted)
 
     publisher.publish([OutgoingMessage(body=b"x" * 400, key=b"k") for _ in range(5)])
 
