@@ -26,13 +26,17 @@ LEASE_S = 3
 class World:
     """One payflow installation under a directory."""
 
-    def __init__(self, directory: Path, *, partitions: int = 4) -> None:
+    def __init__(
+        self, directory: Path, *, partitions: int = 4, durable: bool = False
+    ) -> None:
+        """`durable`: with the settings of a real installation; tests need no fsync."""
         directory.chmod(0o711)  # root's servers run as nobody
-        self.services = LocalServices(directory, postgres_settings={"fsync": "off"})
+        settings = None if durable else {"fsync": "off"}
+        self.services = LocalServices(directory, postgres_settings=settings)
         self.urls: ServiceUrls = self.services.start()
         self.partitions = partitions
         self.logs = directory / "logs"
-        self.logs.mkdir()
+        self.logs.mkdir(exist_ok=True)
         #: held while a chunk is on its way: what was sent must be known to have arrived
         self._publishing = threading.Lock()
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -57,15 +61,17 @@ class World:
     # --- things a person does ------------------------------------------------------------------
 
     def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        result = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
             env=self.env,
-            check=check,
+            check=False,
             capture_output=True,
             text=True,
             timeout=600,
         )
+        assert result.returncode == 0 or not check, result.stderr[-3000:]
+        return result
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.urls.database_url, autocommit=True) as connection:
@@ -123,11 +129,12 @@ class World:
     def start_drain(self, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
         return self.start("manage.py", "drain", *arguments, **env)
 
-    def start_celery(self) -> list[subprocess.Popen[bytes]]:
+    def start_celery(self, *, processes: int = 2) -> list[subprocess.Popen[bytes]]:
         """The workers as the Procfile starts them."""
+        slots = str(processes)
         common = ("-m", "celery", "-A", "payflow", "worker", "--without-gossip", "--without-mingle")
         return [
-            self.start(*common, "--pool=prefork", "-c", "2", "-Q", "ingest", "-n", "ingest@%h"),
+            self.start(*common, "--pool=prefork", "-c", slots, "-Q", "ingest", "-n", "ingest@%h"),
             self.start(
                 *common, "--pool=threads", "-c", "2", "-Q", "default", "-B", "-n", "tasks@%h"
             ),
