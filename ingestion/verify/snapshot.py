@@ -1,0 +1,241 @@
+"""The one short snapshot: what commits change is copied out, all at one moment.
+
+Checkpoints, roll-up cells and group counts change with every commit, so they and the list of the
+batches that they stand for are read in one REPEATABLE READ transaction. What concerns all rows at
+once (do positions chain, is every key stored once) is decided there in SQL. The rows of these
+batches never change afterwards, so they are read later, batch by batch, while ingestion goes on.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO, Any, Final
+
+import polars as pl
+import psycopg
+from psycopg import sql
+
+from ingestion.verify import structure
+from ingestion.verify.fetch import fetch_frame
+from ingestion.verify.report import Report
+from ingestion.verify.scope import Scope, scope_parameters
+from metrics.store import CellTable
+
+_BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+_PARTITIONS: Final = """
+SELECT p.id, p.source_id, s.name, p.name, s.broker_type
+FROM partitions p JOIN sources s ON s.id = p.source_id
+"""
+#: the fields of Manifest, in their order
+_BATCHES: Final = sql.SQL("""
+COPY (
+    SELECT b.id, b.last_id, b.partition_id, b.bundle_id, b.epoch, b.start_position, b.next_position,
+        b.sequence_number, b.messages, b.parts, b.accepted, b.failed, b.ignored, b.duplicates,
+        b.late, b.min_occurred_at, b.max_occurred_at, b.file, b.first_row, b.received_at,
+        b.rule_failures, f.sha256, f.size, f.rows, f.min_occurred_at, f.max_occurred_at,
+        f.superseded_at
+    FROM batches b LEFT JOIN archive_files f ON f.path = b.file
+    WHERE {chosen}
+    ORDER BY b.partition_id, b.sequence_number, b.id
+) TO STDOUT (FORMAT csv)
+""").format(chosen=structure.CHOSEN)
+_SIZE: Final = sql.SQL("""
+SELECT coalesce(sum(b.parts), 0)::bigint FROM batches b WHERE {chosen}
+""").format(chosen=structure.CHOSEN)
+#: event times of the batches that are not looked at: windows in them are not known in full
+_LEFT_OUT: Final = sql.SQL("""
+SELECT lower(times), upper(times) FROM unnest((
+    SELECT range_agg(tstzrange(date_bin('5 minutes', b.min_occurred_at, 'epoch'),
+        date_bin('5 minutes', b.max_occurred_at, 'epoch') + interval '5 minutes'))
+    FROM batches b WHERE b.min_occurred_at IS NOT NULL AND NOT ({chosen})
+)) AS times
+""").format(chosen=structure.CHOSEN)
+_TOTALS: Final = """
+SELECT (SELECT count(*) FROM normalized_transactions), (SELECT count(*) FROM dynamic_metrics),
+    (SELECT count(*) FROM batch_outcomes), (SELECT count(*) FROM failed_items)
+"""
+_CELLS: Final = sql.SQL("""
+SELECT (extract(epoch FROM window_start) * 1000000)::bigint, payment_method, currency,
+    payment_status, channel, transaction_count, amount_sum, amount_min, amount_max, latency_count,
+    latency_sum_us, latency_max_us
+FROM {table}
+""")
+CELL_SCHEMA: Final[Mapping[str, pl.DataType]] = {
+    "window_start": pl.Datetime("us", "UTC"),
+    "payment_method": pl.String(),
+    "currency": pl.String(),
+    "payment_status": pl.String(),
+    "channel": pl.String(),
+    "transaction_count": pl.Int64(),
+    "amount_sum": pl.Decimal(38, 4),
+    "amount_min": pl.Decimal(19, 4),
+    "amount_max": pl.Decimal(19, 4),
+    "latency_count": pl.Int64(),
+    "latency_sum_us": pl.Decimal(38, 0),
+    "latency_max_us": pl.Int64(),
+}
+CELL_TABLES: Final[tuple[CellTable, ...]] = ("payment_metrics_5m", "payment_metrics_1h")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionInfo:
+    """What a batch's own row does not say of its partition."""
+
+    id: int
+    source_id: int
+    source: str
+    name: str
+    broker_type: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.source}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A row of batches and, from `sha256` on, of its archive file (None when there is no row)."""
+
+    id: int
+    last_id: int
+    partition_id: int
+    bundle_id: int
+    epoch: int
+    start_position: str
+    next_position: str
+    sequence_number: int
+    messages: int
+    parts: int
+    accepted: int
+    failed: int
+    ignored: int
+    duplicates: int
+    late: int
+    min_occurred_at: datetime | None
+    max_occurred_at: datetime | None
+    file: str
+    first_row: int
+    received_at: datetime
+    rule_failures: dict[str, Any]
+    sha256: str
+    size: int | None
+    rows: int | None
+    file_min_occurred_at: datetime | None
+    file_max_occurred_at: datetime | None
+    superseded_at: datetime | None
+
+    @classmethod
+    def from_csv(cls, row: list[str]) -> Manifest:
+        numbers = map(int, (*row[:5], *row[7:15]))
+        id_, last_id, partition_id, bundle_id, epoch, *counts = numbers
+        return cls(
+            *(id_, last_id, partition_id, bundle_id, epoch),
+            *(row[5], row[6]),
+            *counts,
+            *map(_time, row[15:17]),
+            row[17],
+            int(row[18]),
+            datetime.fromisoformat(row[19]),
+            json.loads(row[20] or "{}"),
+            row[21],
+            *(int(field) if field else None for field in row[22:24]),
+            *map(_time, row[24:27]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Rows of each table in the snapshot."""
+
+    transactions: int
+    metrics: int
+    outcomes: int
+    failed_items: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What was copied out. Batches are on disk: their number has no bound."""
+
+    spool: IO[bytes]
+    #: parts of all batches looked at
+    parts: int
+    partitions: Mapping[int, PartitionInfo]
+    cells: Mapping[CellTable, pl.DataFrame]
+    #: only when all batches are looked at
+    totals: Totals | None
+    #: half-open ranges of event time of the batches that are not
+    left_out: list[tuple[datetime, datetime]]
+
+    @property
+    def names(self) -> dict[int, str]:
+        return {id_: partition.label for id_, partition in self.partitions.items()}
+
+    def batches(self) -> Iterator[Manifest]:
+        """The batches looked at: partition by partition, in the order of their positions."""
+        self.spool.seek(0)
+        with io.TextIOWrapper(self.spool, encoding="utf-8", newline="") as text:
+            yield from map(Manifest.from_csv, csv.reader(text))
+
+
+def take_snapshot(conn: psycopg.Connection[Any], scope: Scope, report: Report) -> Snapshot:
+    """Copy out and check what needs one moment; the transaction is over when this returns."""
+    started = time.monotonic()
+    with conn.cursor() as cursor:
+        cursor.execute(_BEGIN)
+        try:
+            return _copy_out(cursor, scope, report)
+        finally:
+            conn.rollback()
+            report.snapshot_s = time.monotonic() - started
+
+
+def _copy_out(cursor: psycopg.Cursor[Any], scope: Scope, report: Report) -> Snapshot:
+    parameters = scope_parameters(cursor, scope)
+    partitions = {
+        id_: PartitionInfo(id=id_, source_id=source_id, source=source, name=name, broker_type=kind)
+        for id_, source_id, source, name, kind in cursor.execute(_PARTITIONS)
+    }
+    spool = tempfile.TemporaryFile()  # noqa: SIM115  closed by Snapshot.batches()
+    with cursor.copy(_BATCHES, parameters) as copy:
+        spool.writelines(copy)
+    (parts,) = cursor.execute(_SIZE, parameters).fetchone() or (0,)
+    names = {id_: partition.label for id_, partition in partitions.items()}
+    structure.check_chain(cursor, parameters, names=names, report=report)
+    totals = None
+    if scope.is_whole:
+        totals = _whole_tables(cursor, names=names, report=report)
+    return Snapshot(
+        spool=spool,
+        parts=parts,
+        partitions=partitions,
+        cells={
+            table: fetch_frame(
+                cursor, _CELLS.format(table=sql.Identifier(table)), schema=CELL_SCHEMA
+            )
+            for table in CELL_TABLES
+        },
+        totals=totals,
+        left_out=cursor.execute(_LEFT_OUT, parameters).fetchall(),
+    )
+
+
+def _whole_tables(
+    cursor: psycopg.Cursor[Any], *, names: Mapping[int, str], report: Report
+) -> Totals:
+    structure.check_groups(cursor, report)
+    structure.check_unnamed_files(cursor, report)
+    report.repeats += structure.check_keys(cursor, names=names, report=report)
+    transactions, metrics, outcomes, items = cursor.execute(_TOTALS).fetchone() or (0, 0, 0, 0)
+    return Totals(transactions=transactions, metrics=metrics, outcomes=outcomes, failed_items=items)
+
+
+def _time(field: str) -> datetime | None:
+    return datetime.fromisoformat(field) if field else None

@@ -1,0 +1,149 @@
+"""What the database holds of one batch, read by the range of ids that the batch took.
+
+A batch's ids are those of its slot between its first and its last: no other batch can have one.
+So the range finds every row that was numbered by this batch, whatever its `batch` column says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+import psycopg
+from psycopg import sql
+
+from ingestion.verify.fetch import fetch_frame
+from ingestion.verify.snapshot import Manifest
+
+_TIME: Final = pl.Datetime("us", "UTC")
+#: every column of normalized_transactions
+TRANSACTION_SCHEMA: Final[Mapping[str, pl.DataType]] = {
+    "id": pl.Int64(),
+    "batch": pl.Int64(),
+    "ordinal": pl.Int32(),
+    "part": pl.Int32(),
+    "event_key": pl.String(),
+    "payload_hash": pl.Int64(),
+    "received_at": _TIME,
+    "transaction_id": pl.String(),
+    "occurred_at": _TIME,
+    "amount": pl.Decimal(19, 4),
+    "currency": pl.String(),
+    "payment_method": pl.String(),
+    "payment_status": pl.String(),
+    "channel": pl.String(),
+    "processor": pl.String(),
+    "transaction_type": pl.String(),
+    "merchant_id": pl.String(),
+    "merchant_category": pl.String(),
+    "customer_id": pl.String(),
+    "country": pl.String(),
+    "error_code": pl.String(),
+    "latency_us": pl.Int64(),
+    "correlation_id": pl.String(),
+    "metadata": pl.String(),
+}
+METRIC_SCHEMA: Final[Mapping[str, pl.DataType]] = {
+    "id": pl.Int64(),
+    "metric_type": pl.String(),
+    "metric_data": pl.String(),
+}
+OUTCOME_SCHEMA: Final[Mapping[str, pl.DataType]] = {
+    "id": pl.Int64(),
+    "batch": pl.Int64(),
+    "ordinal": pl.Int32(),
+    "part": pl.Int32(),
+    "outcome": pl.String(),
+    "other_id": pl.Int64(),
+    "transaction_id": pl.String(),
+}
+#: columns of failed_items that a commit writes and nobody changes
+ITEM_COLUMNS: Final = (
+    "id",
+    "batch",
+    "ordinal",
+    "part",
+    "source_id",
+    "partition_name",
+    "position",
+    "bundle_id",
+    "schema_name",
+    "stage",
+    "reason",
+    "field",
+    "errors",
+    "payload",
+    "archive_file",
+    "archive_row",
+    "other_id",
+    "transaction_id",
+    "correlation_id",
+    "failed_at",
+    "group_id",
+)
+_OWN: Final = sql.SQL("{id} BETWEEN %(first)s AND %(last)s AND ({id} >> 12) & 1023 = %(slot)s")
+_SELECT: Final = sql.SQL("SELECT {columns} FROM {table} WHERE {own} ORDER BY {order}")
+
+
+def _select(table: str, columns: list[sql.Composable], *, key: str, order: str) -> sql.Composed:
+    return _SELECT.format(
+        columns=sql.SQL(", ").join(columns),
+        table=sql.Identifier(table),
+        own=_OWN.format(id=sql.Identifier(key)),
+        order=sql.SQL(order),
+    )
+
+
+def _exact(schema: Mapping[str, pl.DataType]) -> list[sql.Composable]:
+    """Columns as they are, times as microseconds."""
+    in_us = sql.SQL("(extract(epoch FROM {}) * 1000000)::bigint")
+    return [
+        in_us.format(sql.Identifier(name)) if dtype.is_temporal() else sql.Identifier(name)
+        for name, dtype in schema.items()
+    ]
+
+
+_TRANSACTIONS: Final = _select(
+    "normalized_transactions", _exact(TRANSACTION_SCHEMA), key="id", order="id"
+)
+_METRICS: Final = _select(
+    "dynamic_metrics",
+    [sql.Identifier(name) for name in ("event_id", "metric_type", "metric_data")],
+    key="event_id",
+    order="event_id, metric_type",
+)
+_OUTCOMES: Final = _select("batch_outcomes", _exact(OUTCOME_SCHEMA), key="id", order="id")
+_ITEMS: Final = _select(
+    "failed_items", [sql.Identifier(name) for name in ITEM_COLUMNS], key="id", order="id"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """The rows of one batch, by id."""
+
+    transactions: pl.DataFrame
+    metrics: pl.DataFrame
+    outcomes: pl.DataFrame
+    #: one dictionary of ITEM_COLUMNS an item
+    items: list[dict[str, Any]]
+
+
+def read_stored(cursor: psycopg.Cursor[Any], manifest: Manifest) -> Stored:
+    """All rows that were numbered by a batch."""
+    own = {
+        "first": manifest.id,
+        "last": manifest.last_id,
+        "slot": manifest.id >> 12 & 1023,
+    }
+    transactions = fetch_frame(cursor, _TRANSACTIONS, own, schema=TRANSACTION_SCHEMA)
+    cursor.execute(_ITEMS, own)
+    items = [dict(zip(ITEM_COLUMNS, row, strict=True)) for row in cursor.fetchall()]
+    return Stored(
+        transactions=transactions.with_columns(pl.col("event_key").str.replace_all("-", "")),
+        metrics=fetch_frame(cursor, _METRICS, own, schema=METRIC_SCHEMA),
+        outcomes=fetch_frame(cursor, _OUTCOMES, own, schema=OUTCOME_SCHEMA),
+        items=items,
+    )

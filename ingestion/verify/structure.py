@@ -1,0 +1,199 @@
+"""What can be decided inside the snapshot, over all rows at once, in SQL.
+
+Chain and checkpoint are checked over whole partitions whatever the scope: they cost one index
+scan. The checks of whole tables (keys, groups, files that no batch names) need the whole scope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import psycopg
+from django.conf import settings
+from psycopg import sql
+
+from ingestion.verify.report import Difference, Kind, Report
+from payflow.lib.event_id import first_id_at
+
+#: condition on batches `b` that are looked at; parameters from scope_parameters()
+CHOSEN: Final = sql.SQL("""
+b.id >= %(low_id)s
+AND (%(partition)s::bigint IS NULL OR b.partition_id = %(partition)s)
+AND (%(sample)s::bigint[] IS NULL OR b.id = ANY(%(sample)s))
+""")
+_CHAIN = """
+SELECT * FROM (
+    SELECT b.partition_id, b.id, b.start_position, b.sequence_number, b.epoch,
+        lag(b.next_position) OVER w, lag(b.sequence_number + b.messages) OVER w, lag(b.epoch) OVER w
+    FROM batches b
+    WHERE %(partition)s::bigint IS NULL OR b.partition_id = %(partition)s
+    WINDOW w AS (PARTITION BY b.partition_id ORDER BY b.sequence_number, b.id)
+) AS chain (partition_id, id, start, number, epoch, before_next, before_end, before_epoch)
+WHERE number <> coalesce(before_end, 0) OR start <> before_next OR epoch < before_epoch
+ORDER BY partition_id, number, id
+"""
+_CHECKPOINTS = """
+SELECT p.id, p.position, p.sequence_number, l.next_position, coalesce(l.number, 0)
+FROM partitions p
+LEFT JOIN LATERAL (
+    SELECT b.next_position, b.sequence_number + b.messages AS number
+    FROM batches b WHERE b.partition_id = p.id
+    ORDER BY b.sequence_number DESC, b.id DESC LIMIT 1
+) l ON true
+WHERE (%(partition)s::bigint IS NULL OR p.id = %(partition)s)
+    AND (p.sequence_number <> coalesce(l.number, 0) OR p.position <> l.next_position)
+ORDER BY p.id
+"""
+_UNNAMED_FILES = """
+SELECT f.path FROM archive_files f
+WHERE f.superseded_at IS NULL AND NOT EXISTS (SELECT FROM batches b WHERE b.file = f.path)
+ORDER BY f.path
+"""
+_GROUPS = """
+SELECT 'group ' || coalesce(g.id, i.group_id), coalesce(g.count, 0), coalesce(i.count, 0)
+FROM failure_groups g
+FULL JOIN (SELECT group_id, count(*) FROM failed_items GROUP BY group_id) i ON i.group_id = g.id
+WHERE g.count IS DISTINCT FROM i.count
+ORDER BY 1
+"""
+_GROUP_WINDOWS = """
+SELECT format('group %s at %s', coalesce(c.group_id, i.group_id),
+        to_char(coalesce(c.window_start, i.window_start), 'YYYY-MM-DD HH24:MI')),
+    coalesce(c.count, 0), coalesce(i.count, 0)
+FROM failure_counts c
+FULL JOIN (
+    SELECT group_id, date_bin('5 minutes', failed_at, 'epoch') AS window_start, count(*)
+    FROM failed_items GROUP BY 1, 2
+) i ON i.group_id = c.group_id AND i.window_start = c.window_start
+WHERE c.count IS DISTINCT FROM i.count
+ORDER BY 1, 2
+"""
+# the inner query reads the leaves' key indexes only
+_REPEATED_KEYS = """
+SELECT t.event_key::text, t.id, b.id, b.partition_id, b.received_at, s.broker_type
+FROM normalized_transactions t
+LEFT JOIN batches b ON b.id = t.batch
+LEFT JOIN partitions p ON p.id = b.partition_id
+LEFT JOIN sources s ON s.id = p.source_id
+WHERE t.event_key IN (
+    SELECT event_key FROM normalized_transactions GROUP BY event_key HAVING count(*) > 1)
+ORDER BY t.event_key, t.id
+"""
+_REPEATS_OF = """
+SELECT t.event_key::text, t.id, b.id, b.partition_id, b.received_at, s.broker_type
+FROM normalized_transactions t
+LEFT JOIN batches b ON b.id = t.batch
+LEFT JOIN partitions p ON p.id = b.partition_id
+LEFT JOIN sources s ON s.id = p.source_id
+WHERE t.event_key = ANY(%(keys)s::uuid[])
+ORDER BY t.event_key, t.id
+"""
+
+
+def check_chain(
+    cursor: psycopg.Cursor[Any],
+    parameters: Mapping[str, Any],
+    *,
+    names: Mapping[int, str],
+    report: Report,
+) -> None:
+    """Every batch begins where the one before it ended, and the checkpoint behind the last."""
+    cursor.execute(_CHAIN, parameters)
+    for partition, batch, start, number, epoch, next_, end, before_epoch in cursor:
+        place = {"kind": Kind.CHAIN, "partition": _name(names, partition), "batch": batch}
+        if number != (end or 0):
+            report.add(_chained(place, "sequence_number", number, end or 0))
+        if next_ is not None and start != next_:
+            report.add(_chained(place, "start_position", start, next_))
+        if before_epoch is not None and epoch < before_epoch:
+            report.add(_chained(place, "epoch", epoch, f"at least {before_epoch}"))
+    cursor.execute(_CHECKPOINTS, parameters)
+    for partition, position, number, next_, end in cursor:
+        place = {"kind": Kind.CHECKPOINT, "partition": _name(names, partition)}
+        if next_ is not None and position != next_:
+            report.add(_chained(place, "position", position, next_))
+        if number != end:
+            report.add(_chained(place, "sequence_number", number, end))
+
+
+def check_groups(cursor: psycopg.Cursor[Any], report: Report) -> None:
+    """Each failure group, and each of its 5 minutes, counts the failed items that are there."""
+    for query in (_GROUPS, _GROUP_WINDOWS):
+        for row, stored, items in cursor.execute(query):
+            report.add(
+                Difference(
+                    kind=Kind.GROUP,
+                    row=row,
+                    column="count",
+                    stored=str(stored),
+                    recomputed=f"{items} failed items",
+                )
+            )
+
+
+def check_unnamed_files(cursor: psycopg.Cursor[Any], report: Report) -> None:
+    """Every object that counts is some batch's."""
+    for (path,) in cursor.execute(_UNNAMED_FILES):
+        report.add(
+            Difference(
+                kind=Kind.FILE, row=path, column="batch", stored="no batch", recomputed="one"
+            )
+        )
+
+
+def check_keys(
+    cursor: psycopg.Cursor[Any],
+    *,
+    names: Mapping[int, str],
+    report: Report,
+    keys: str | None = None,
+) -> int:
+    """Each event is stored once over all leaves, or among `keys` (an array literal of uuids) only.
+
+    A live message looks back over the horizon only: a redelivery beyond it is stored again by
+    design. Returns how many of these there are.
+    """
+    if keys is None:
+        cursor.execute(_REPEATED_KEYS)
+    else:
+        cursor.execute(_REPEATS_OF, {"keys": keys})
+    horizon = timedelta(days=settings.PAYFLOW["HORIZON_DAYS"])
+    first_key, first_id, beyond = "", 0, 0
+    for key, identifier, batch, partition, received_at, broker_type in cursor:
+        if key != first_key:
+            first_key, first_id = key, identifier
+            continue
+        if _is_beyond_horizon(first_id, received_at, broker_type, horizon):
+            beyond += 1
+            first_id = identifier
+            continue
+        report.add(
+            Difference(
+                kind=Kind.KEY,
+                partition=_name(names, partition) if partition else "",
+                batch=batch,
+                row=f"transaction {identifier}",
+                column="event_key",
+                stored=key,
+                recomputed=f"once, as {first_id}",
+            )
+        )
+    return beyond
+
+
+def _is_beyond_horizon(
+    first_id: int, received_at: datetime | None, broker_type: str | None, horizon: timedelta
+) -> bool:
+    if received_at is None or broker_type == "file":
+        return False
+    return first_id < first_id_at(received_at - horizon)
+
+
+def _chained(place: Mapping[str, Any], column: str, stored: object, expected: object) -> Difference:
+    return Difference(**place, column=column, stored=str(stored), recomputed=str(expected))
+
+
+def _name(names: Mapping[int, str], partition: int) -> str:
+    return names.get(partition, f"partition {partition}")
