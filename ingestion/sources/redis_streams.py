@@ -35,7 +35,7 @@ from ingestion.sources.stream_position import (
     parse_id,
     position_after,
 )
-from payflow.lib.errors import ConfigurationError, PositionLost, Problem, SourceUnavailable
+from payflow.lib.errors import PositionLost, SourceUnavailable
 from payflow.lib.streams import open_client, stream_key
 
 logger = logging.getLogger(__name__)
@@ -226,19 +226,17 @@ class RedisStreamsConsumer(MessageConsumer):
             pipeline = self._connected.pipeline(transaction=False)
             for reading in readings:
                 pipeline.xinfo_stream(reading.key)
-            replies = pipeline.execute(raise_on_error=False)
-        return [self._state(reply) for reply in replies]
+            return [self._state(reply) for reply in _run(pipeline)]
 
-    def _state(self, reply: Any) -> StreamState:
-        if isinstance(reply, redis.ResponseError) and "no such key" in str(reply):
+    def _state(self, info: Any) -> StreamState:
+        if info is None:
             return StreamState()
-        if isinstance(reply, Exception):
-            with self._translated():
-                raise reply
-        if "entries-added" not in reply:
-            message = "the server counts no entries; Redis 7 or newer or Valkey is needed"
-            raise ConfigurationError(Problem(pointer="/settings/url", message=message))
-        return StreamState.from_info(reply)
+        if "entries-added" not in info:
+            raise SourceUnavailable(
+                f"Source {self._source}: the server does not count what it took; "
+                "Redis 7 or newer, or Valkey, is needed."
+            )
+        return StreamState.from_info(info)
 
     def _check_now_and_then(self) -> None:
         """After every connect, and while nothing comes: a lost stream looks like a quiet one."""
@@ -270,7 +268,7 @@ class RedisStreamsConsumer(MessageConsumer):
             for reading in readings:
                 pipeline.xinfo_stream(reading.key)
                 pipeline.xrange(reading.key, min=reading.position, count=1)
-            (seconds, micros), *replies = pipeline.execute(raise_on_error=False)
+            (seconds, micros), *replies = _run(pipeline)
         now = seconds + micros / 1e6
         lags: dict[str, Lag] = {}
         for reading, info, oldest in zip(readings, replies[::2], replies[1::2], strict=True):
@@ -312,3 +310,14 @@ class RedisStreamsConsumer(MessageConsumer):
                     type(exc).__name__,
                     extra={"action": "trim_failed", "source": self._source, "partition": partition},
                 )
+
+
+def _run(pipeline: Any) -> list[Any]:
+    """The replies, None for a stream that does not exist; raises the first other error."""
+    replies = pipeline.execute(raise_on_error=False)
+    for index, reply in enumerate(replies):
+        if isinstance(reply, redis.RedisError):
+            if "no such key" not in str(reply):
+                raise reply
+            replies[index] = None
+    return list(replies)

@@ -8,6 +8,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from payflow.lib.env import BadEnvironment
+from payflow.lib.errors import SourceUnavailable
 from payflow.lib.references import resolve_reference
 
 #: Fields of one entry: the message, and optionally its partition key and its headers (JSON object).
@@ -29,16 +31,22 @@ def open_client(url: str) -> redis.Redis:
     """A client of the server at `url` (or of the reference `env:NAME`); it connects when used.
 
     RESP2, whose replies look alike in every version of the library. No hidden retries: a repeated
-    XADD would be a second event, and whoever calls knows better how long to wait.
+    XADD would be a second event, and whoever calls knows better how long to wait. Raises
+    SourceUnavailable when the reference leads to no address.
     """
-    client = redis.Redis.from_url(
-        resolve_reference(url),
-        protocol=2,
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_keepalive=True,
-        retry=Retry(NoBackoff(), 0),
-    )
+    try:
+        client = redis.Redis.from_url(
+            resolve_reference(url),
+            protocol=2,
+            socket_timeout=SOCKET_TIMEOUT_S,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),
+        )
+    except BadEnvironment as exc:
+        raise SourceUnavailable(str(exc)) from exc
+    except ValueError:  # its text may repeat the password
+        raise SourceUnavailable(f"The address that {url} stands for is no Redis URL.") from None
     # Entries as they come ([id, [name, value, ..]]): making dicts costs more than all the rest.
     cast("Any", client).set_response_callback("XREAD", _as_it_comes)
     return client

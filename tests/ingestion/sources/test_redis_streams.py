@@ -426,6 +426,32 @@ def test_a_server_that_lost_its_data_stops_the_partitions(
         consumer.checkpoint(_after(batch))
 
 
+def test_an_address_that_is_missing_or_wrong_is_a_bad_world(monkeypatch: pytest.MonkeyPatch):
+    """One source without its secret must not stop the others; no part of a secret is repeated."""
+    consumer = ConsumerFactory.create(
+        "redis_streams", source="x", settings={"stream": "x", "url": "env:ACME_STREAMS"}
+    )
+    for address, words in (
+        ("", "ACME_STREAMS is not set"),
+        ("redis://:hunter/2@x", "no Redis URL"),
+    ):
+        monkeypatch.setenv("ACME_STREAMS", address)
+
+        with pytest.raises(SourceUnavailable, match=words) as caught:
+            consumer.connect()
+
+        assert "hunter" not in str(caught.value)
+
+
+def test_a_key_that_is_no_stream_is_a_bad_world(source: StreamHarness):
+    """Somebody has put something else there: said, and tried again."""
+    source.client.set(source.key(0), "x")
+    consumer = source.connect()
+
+    with pytest.raises(SourceUnavailable, match="wrong kind"):
+        consumer.checkpoint(beginning(consumer, "0"))
+
+
 # --- settings ------------------------------------------------------------------------------------
 
 
