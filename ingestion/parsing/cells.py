@@ -55,6 +55,12 @@ def routed(wire: str, node: Node, words: Iterable[str]) -> pl.Expr:
     return pl.col(wire).is_in([_json(word) for word in known] if raw else known).fill_null(False)
 
 
+def is_clear(wire_name: str, node: Node) -> pl.Expr:
+    """Whether nothing is there that only the slow path can look into."""
+    wire = pl.col(wire_name)
+    return ~wire.str.starts_with("{") if node.scalar and not node.opaque else wire == ""
+
+
 def checks(wire_name: str, node: Node) -> Iterator[pl.Expr]:
     """Conditions under which the JSON Schema surely takes a field; the decoder did the rest."""
     wire = pl.col(wire_name)

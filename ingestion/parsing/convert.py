@@ -44,7 +44,7 @@ def convert(column: Column, value: JsonValue, *, minor_digits: int = 0) -> Value
     if column.map is not None:
         return _mapped(column, value)
     if column.kind is Kind.AMOUNT:
-        return _amount(value, minor_digits if column.unit == "minor" else 0)
+        return _amount(column, value, minor_digits if column.unit == "minor" else 0)
     return _CONVERSIONS[column.kind](column, value)
 
 
@@ -55,7 +55,7 @@ def constant_value(column: Column, value: Any) -> Value:
         if json_value is None:
             raise ValueError("must be a value")
         if column.kind is Kind.AMOUNT:
-            return _amount(json_value, 0)
+            return _amount(column, json_value, 0)
         return _CONVERSIONS[column.kind](column, json_value)
     except Refused as exc:
         raise ValueError(f"must be {exc.expected}, not {exc.actual}") from exc
@@ -106,14 +106,16 @@ def _decimal(value: JsonValue) -> Decimal:
     return exact_decimal(value)
 
 
-def _amount(value: JsonValue, minor_digits: int) -> str:
-    """The amount in major units with four decimals, digit by digit: no float, no rounding."""
+def _amount(column: Column, value: JsonValue, minor_digits: int) -> str:
+    """The amount in major units with four decimals, digit by digit: no float on the way."""
     sign, digits, exponent = _decimal(value).as_tuple()
     coefficient = "".join(map(str, digits))
     significant = coefficient.rstrip("0")
-    if not significant:
-        return "0.0000"
     shift = int(exponent) + len(coefficient) - len(significant) - minor_digits
+    if column.round is not None and -shift > column.round:
+        significant, shift = _rounded(significant, -shift - column.round), -column.round
+    if not significant.strip("0"):
+        return "0.0000"
     if len(significant) + shift > MAX_INTEGER_DIGITS:
         expected = f"at most {MAX_INTEGER_DIGITS} digits before the point"
         raise Refused(Reason.TOO_MANY_DIGITS, expected, "more")
@@ -122,6 +124,18 @@ def _amount(value: JsonValue, minor_digits: int) -> str:
         raise Refused(Reason.TOO_MANY_DECIMALS, expected, "more")
     scaled = (significant + "0" * (shift + MAX_DECIMALS)).rjust(MAX_DECIMALS + 1, "0")
     return f"{'-' * sign}{scaled[:-MAX_DECIMALS]}.{scaled[-MAX_DECIMALS:]}"
+
+
+def _rounded(digits: str, dropped: int) -> str:
+    """Digits without their last `dropped` ones, rounded half-even."""
+    if dropped > len(digits):
+        return "0"
+    kept, rest = digits[:-dropped] or "0", digits[-dropped:]
+    if len(kept) > MAX_INTEGER_DIGITS + MAX_DECIMALS:
+        return kept  # too many in any case; not worth the arithmetic
+    half = "5".ljust(dropped, "0")
+    up = rest > half or (rest == half and int(kept[-1]) % 2 == 1)
+    return str(int(kept) + up)
 
 
 def _time(column: Column, value: JsonValue) -> int:

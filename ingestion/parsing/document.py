@@ -74,6 +74,8 @@ class Column:
     #: amount: minor or major; latency: us, ms or s
     unit: str = ""
     time: TimeFormat | None = None
+    #: amount: round half-even to so many decimals of the major unit; None: never round
+    round: int | None = None
     #: without a value the event fails
     required: bool = False
 

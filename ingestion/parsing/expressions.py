@@ -11,6 +11,7 @@ import polars as pl
 from ingestion.parsing.cells import INTEGER, Cell
 from ingestion.parsing.columns import dtype_of
 from ingestion.parsing.convert import (
+    MAX_DECIMALS,
     MAX_LATENCY_US,
     MAX_TEXT,
     STATUSES,
@@ -19,8 +20,8 @@ from ingestion.parsing.document import Column, Kind
 from ingestion.parsing.times import EARLIEST_US, END_US, EPOCH_DECIMALS, TimeFormat
 from payflow.lib.iso import MINOR_DIGITS
 
-_AMOUNT = r"^-?[0-9]{1,15}(?:\.[0-9]{1,4})?$"
-_MINOR_AMOUNT = r"^-?[0-9]{1,14}$"
+_AMOUNT = r"^-?[0-9]{{1,15}}(?:\.[0-9]{{1,{decimals}}})?$"
+_WHOLE_AMOUNT = r"^-?[0-9]{1,14}$"
 _NUMBER = r"^-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
 _RFC3339 = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?"
@@ -108,7 +109,9 @@ def _text(column: Column, text: pl.Expr) -> Plan:
 
 def _amount(column: Column, text: pl.Expr) -> Plan:
     if column.unit == "major":
-        return Plan(text.cast(_MONEY, strict=False), (text.str.contains(_AMOUNT),))
+        decimals = MAX_DECIMALS if column.round is None else column.round
+        pattern = _AMOUNT.format(decimals=decimals) if decimals else _WHOLE_AMOUNT
+        return Plan(text.cast(_MONEY, strict=False), (text.str.contains(pattern),))
     # Any product has at most four decimals, so multiplying Decimals is exact here.
     major = text.cast(_MONEY, strict=False)
     currency = pl.col("currency")
@@ -117,7 +120,10 @@ def _amount(column: Column, text: pl.Expr) -> Plan:
         codes = [code for code, found in MINOR_DIGITS.items() if found == digits]
         unit = pl.lit(f"{10**-digits:.{digits}f}").cast(_MONEY)
         value = pl.when(currency.is_in(codes)).then((major * unit).cast(_MONEY)).otherwise(value)
-    return Plan(value, (text.str.contains(_MINOR_AMOUNT),))
+    if column.round is not None:
+        # Only whole major units are sure to need no rounding, whatever the currency.
+        return Plan(value, (text == "0",))
+    return Plan(value, (text.str.contains(_WHOLE_AMOUNT),))
 
 
 def _time(column: Column, text: pl.Expr) -> Plan:

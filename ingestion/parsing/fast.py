@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ingestion.parsing.cells import Cell, cell_text, checks, routed
+from ingestion.parsing.cells import Cell, cell_text, checks, is_clear, routed
 from ingestion.parsing.columns import mapped_schema
 from ingestion.parsing.decoding import ABSENT, Decoder
 from ingestion.parsing.document import COLUMNS, Document, Kind, Path
@@ -161,8 +161,10 @@ class FastPath:
             conditions += checks(wires[node.path], node)
         self._good = pl.all_horizontal(pl.lit(True), *conditions).fill_null(False).alias("_good")
         self._routed = _routed(document, self._nodes, wires)
-        opaque = [pl.col(wires[node.path]) == "" for node in self._nodes if node.opaque]
-        self._clear = pl.all_horizontal(pl.lit(True), *opaque).alias("_clear")
+        clear = [
+            is_clear(wires[node.path], node) for node in self._nodes if node.opaque or node.scalar
+        ]
+        self._clear = pl.all_horizontal(pl.lit(True), *clear).alias("_clear")
 
 
 def _as_texts(bodies: Sequence[bytes]) -> tuple[pl.Series, Sequence[bytes]]:

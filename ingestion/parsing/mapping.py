@@ -5,18 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from ingestion.parsing.convert import LATENCY_UNITS, constant_value
+from ingestion.parsing.column_spec import read_attributes, read_columns, read_path
 from ingestion.parsing.document import (
-    ATTRIBUTE_KINDS,
     COLUMNS,
     DEFAULT_IDENTITY,
-    REQUIRED,
     Column,
     Document,
     Identity,
@@ -26,7 +23,6 @@ from ingestion.parsing.document import (
 )
 from ingestion.parsing.json_schema import ANYTHING, SchemaNode, read_schema
 from ingestion.parsing.problems import Problems
-from ingestion.parsing.times import EPOCH_UNITS, TimeFormat, text_format
 
 _KEYS = frozenset(
     {
@@ -41,13 +37,6 @@ _KEYS = frozenset(
         "route",
     }
 )
-_OPTIONS = frozenset(["path", "first", "constant", "default", "map", "upper"])
-_ATTRIBUTE_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
-_RESERVED = frozenset({*COLUMNS, "row", "event_key", "payload_hash", "metadata"})
-#: columns that the event itself must fill: a made-up value would be another event
-_FROM_EVENT = frozenset({"transaction_id", "occurred_at"})
-#: kinds whose constant, default or map would hide what the event says
-_WITHOUT_MAP = frozenset({Kind.TIME, Kind.AMOUNT, Kind.LATENCY})
 _NO_IDENTITY = frozenset({"correlation_id", "latency_us"})
 
 
@@ -57,12 +46,14 @@ def read_document(document: Mapping[str, Any], *, name: str) -> Document:
     checksum = _checksum(document, problems)
     problems.raise_if_any()
     _check_keys(document, name, problems)
-    attributes = _read_attributes(document.get("attributes", {}), problems)
+    attributes = read_attributes(document.get("attributes", {}), problems)
     identity = _read_identity(document, name, attributes, problems)
     result = Document(
         name=name,
         checksum=checksum,
-        columns=_read_columns(document.get("columns"), identity, problems),
+        columns=read_columns(
+            document.get("columns"), needs_id=not identity.is_position, problems=problems
+        ),
         attributes=tuple(
             replace(column, required=column.name in identity.fields) for column in attributes
         ),
@@ -154,7 +145,7 @@ def _read_route(value: Any, problems: Problems) -> Route | None:
         words = test.get("in") if isinstance(test, Mapping) and set(test) == {"in"} else None
         if not isinstance(words, list) or any(not isinstance(word, str) for word in words):
             problems.add(place, "must be {in: [text, ...]}")
-        elif path := _read_path(text, place, problems):
+        elif path := read_path(text, place, problems):
             fields[path] = frozenset(words)
     return Route(fields=fields, ignores_others=otherwise == "ignored")
 
@@ -188,184 +179,3 @@ def _read_identity(
         elif field in _NO_IDENTITY or field in inexact:
             problems.add("/identity", f"{field!r} cannot tell events apart")
     return Identity(scope=scope, fields=tuple(field for field in order if field in value))
-
-
-def _read_columns(value: Any, identity: Identity, problems: Problems) -> tuple[Column, ...]:
-    if not isinstance(value, Mapping):
-        problems.add("/columns", "must be an object: column -> {path: ...}")
-        return ()
-    for name in value.keys() - COLUMNS.keys():
-        problems.add(problems.below("/columns", name), f"known columns are {', '.join(COLUMNS)}")
-    required = [n for n in REQUIRED if n != "transaction_id" or not identity.is_position]
-    for name in required:
-        if name not in value:
-            problems.add("/columns", f"{name} is missing: every event has one")
-    return tuple(
-        _read_column(
-            Column(name=name, kind=kind, required=name in required),
-            value[name],
-            f"/columns/{name}",
-            problems,
-        )
-        for name, kind in COLUMNS.items()
-        if name in value
-    )
-
-
-def _read_attributes(value: Any, problems: Problems) -> tuple[Column, ...]:
-    if not isinstance(value, Mapping):
-        problems.add("/attributes", "must be an object: attribute -> {path: ..., type: ...}")
-        return ()
-    attributes = []
-    for name, spec in value.items():
-        place = problems.below("/attributes", name)
-        if not _ATTRIBUTE_NAME.match(name) or name in _RESERVED:
-            problems.add(place, "must be a new name of lower-case letters, digits and _")
-        kind = spec.get("type") if isinstance(spec, Mapping) else None
-        if kind not in ATTRIBUTE_KINDS:
-            problems.add(f"{place}/type", f"must be one of {', '.join(ATTRIBUTE_KINDS)}")
-            kind = "string"
-        column = Column(name=name, kind=ATTRIBUTE_KINDS[kind])
-        attributes.append(_read_column(column, spec, place, problems))
-    return tuple(attributes)
-
-
-def _read_column(column: Column, spec: Any, place: str, problems: Problems) -> Column:
-    if not isinstance(spec, Mapping):
-        problems.add(place, "must be an object with path, first or constant")
-        return column
-    options = _OPTIONS | _EXTRA_OPTIONS.get(column.kind, frozenset())
-    for key in spec.keys() - options:
-        problems.add(problems.below(place, key), f"{key!r} is not supported for {column.name}")
-    if len(spec.keys() & {"path", "first", "constant"}) != 1:
-        problems.add(place, "needs exactly one of path, first and constant")
-        return column
-    column = replace(
-        column,
-        paths=_read_paths(spec, place, problems),
-        upper=_read_upper(column, spec, place, problems),
-        unit=_read_unit(column, spec, place, problems),
-        time=_read_time(spec, place, problems) if column.kind is Kind.TIME else None,
-    )
-    column = replace(column, map=_read_map(column, spec, place, problems))
-    return replace(
-        column,
-        constant=_read_value("constant", column, spec, place, problems),
-        default=_read_value("default", column, spec, place, problems),
-    )
-
-
-def _read_paths(spec: Mapping[str, Any], place: str, problems: Problems) -> tuple[Path, ...]:
-    if "constant" in spec:
-        for key in spec.keys() & {"default", "map", "upper"}:
-            problems.add(f"{place}/{key}", "has no meaning beside a constant")
-        return ()
-    if "path" in spec:
-        path = _read_path(spec["path"], f"{place}/path", problems)
-        return (path,) if path else ()
-    texts = spec["first"]
-    if not isinstance(texts, list) or not texts:
-        problems.add(f"{place}/first", "must be a list of paths")
-        return ()
-    paths = [
-        _read_path(text, f"{place}/first/{position}", problems)
-        for position, text in enumerate(texts)
-    ]
-    return tuple(path for path in paths if path)
-
-
-def _read_path(text: Any, place: str, problems: Problems) -> Path | None:
-    """The names of a dotted path."""
-    if not isinstance(text, str) or not all(text.split(".")):
-        problems.add(place, "must be a dotted path: names joined by '.'")
-    elif text.startswith("header:"):
-        problems.add(place, "header values are not supported")
-    elif "[" in text or "]" in text or '"' in text:
-        problems.add(place, "array elements and quoted names are not supported in paths")
-    else:
-        return tuple(text.split("."))
-    return None
-
-
-def _read_upper(column: Column, spec: Mapping[str, Any], place: str, problems: Problems) -> bool:
-    value = spec.get("upper", False)
-    if not isinstance(value, bool):
-        problems.add(f"{place}/upper", "must be true or false")
-    elif value and column.kind not in {Kind.TEXT, Kind.STRING}:
-        problems.add(f"{place}/upper", "only text has upper case")
-    return value is True
-
-
-def _read_unit(column: Column, spec: Mapping[str, Any], place: str, problems: Problems) -> str:
-    known = _UNITS.get(column.kind)
-    if known is None:
-        return ""
-    unit = spec.get("unit", known[0])
-    if unit not in known:
-        problems.add(f"{place}/unit", f"must be one of {', '.join(known)}")
-    return str(unit)
-
-
-def _read_time(spec: Mapping[str, Any], place: str, problems: Problems) -> TimeFormat:
-    name, pattern, zone = spec.get("format"), spec.get("pattern"), spec.get("zone", "")
-    if pattern is None and isinstance(name, str) and name in EPOCH_UNITS and not zone:
-        return TimeFormat(name=name)
-    if pattern is None and (name != "rfc3339" or zone):
-        known = ", ".join(["rfc3339", *EPOCH_UNITS])
-        problems.add(f"{place}/format", f"must be one of {known}, or pattern and zone instead")
-    elif pattern is not None and (
-        name is not None or not isinstance(pattern, str) or not isinstance(zone, str)
-    ):
-        problems.add(f"{place}/pattern", "must be text like %Y-%m-%d %H:%M:%S, without format")
-    else:
-        try:
-            return text_format(name or "pattern", pattern=pattern or "", zone=zone)
-        except ValueError as exc:
-            problems.add(f"{place}/pattern", str(exc))
-    return text_format("rfc3339")
-
-
-def _read_map(
-    column: Column, spec: Mapping[str, Any], place: str, problems: Problems
-) -> dict[str, Any] | None:
-    entries = spec.get("map")
-    if "map" not in spec:
-        return None
-    if column.kind in _WITHOUT_MAP:
-        problems.add(f"{place}/map", f"has no meaning for {column.name}")
-    elif not isinstance(entries, Mapping) or not entries:
-        problems.add(f"{place}/map", "must be an object: the event's word -> value")
-    else:
-        return {
-            word: _constant(column, value, problems.below(f"{place}/map", word), problems)
-            for word, value in entries.items()
-        }
-    return None
-
-
-def _read_value(
-    key: str, column: Column, spec: Mapping[str, Any], place: str, problems: Problems
-) -> Any:
-    if key not in spec:
-        return None
-    if column.name in _FROM_EVENT:
-        problems.add(f"{place}/{key}", f"{column.name} comes from the event itself")
-        return None
-    return _constant(column, spec[key], f"{place}/{key}", problems)
-
-
-def _constant(column: Column, value: Any, place: str, problems: Problems) -> Any:
-    try:
-        return constant_value(column, value)
-    except ValueError as exc:
-        problems.add(place, str(exc))
-        return None
-
-
-_UNITS = {Kind.AMOUNT: ("major", "minor"), Kind.LATENCY: tuple(LATENCY_UNITS)}
-_EXTRA_OPTIONS = {
-    Kind.AMOUNT: frozenset({"unit"}),
-    Kind.LATENCY: frozenset({"unit"}),
-    Kind.TIME: frozenset({"format", "pattern", "zone"}),
-    **{kind: frozenset({"type"}) for kind in ATTRIBUTE_KINDS.values()},
-}

@@ -66,6 +66,10 @@ class JsonObject(dict[str, "JsonValue"]):
 JsonValue = JsonObject | list["JsonValue"] | str | JsonNumber | bool | None
 
 
+class _Repeat(Exception):
+    """An object holds a name twice."""
+
+
 class Rejected(Exception):
     """The message cannot be read at all."""
 
@@ -115,6 +119,15 @@ def repeated_names(value: JsonObject, tree: NameTree, path: str = "") -> Iterato
         child = value.get(name)
         if subtree.children and isinstance(child, JsonObject):
             yield from repeated_names(child, subtree, field)
+
+
+def has_repeats(body: bytes) -> bool:
+    """Whether any object of a JSON message holds a name twice; values are not looked at."""
+    try:
+        _REPEAT_FINDER.decode(body.decode())
+    except _Repeat:
+        return True
+    return False
 
 
 def type_name(value: JsonValue) -> str:
@@ -174,4 +187,17 @@ _DECODER = json.JSONDecoder(
     parse_float=JsonNumber,
     parse_int=JsonNumber,
     parse_constant=_refuse_constant,
+)
+
+
+def _refuse_repeats(pairs: list[tuple[str, object]]) -> None:
+    if len(dict(pairs)) != len(pairs):
+        raise _Repeat
+
+
+_REPEAT_FINDER = json.JSONDecoder(
+    object_pairs_hook=_refuse_repeats,
+    # any C function that takes the digits and keeps nothing of them
+    parse_float=len,
+    parse_int=len,
 )

@@ -19,6 +19,7 @@ from ingestion.parsing.reading import (
     JsonValue,
     NameTree,
     Rejected,
+    has_repeats,
     read_object,
     repeated_names,
 )
@@ -66,12 +67,10 @@ class SlowPath:
         return self._judge_event(event, fail_fast=fail_fast)
 
     def has_repeated_names(self, body: bytes) -> bool:
-        """Whether a name that the schema looks at occurs twice, or may: the bytes are no object."""
-        try:
-            event = read_object(body)
-        except Rejected:
-            return True
-        return any(True for _ in repeated_names(event, self._tree))
+        """Whether a name that the schema looks at occurs twice in a JSON object."""
+        return has_repeats(body) and any(
+            True for _ in repeated_names(read_object(body), self._tree)
+        )
 
     def _judge_event(self, event: JsonObject, *, fail_fast: bool) -> Verdict:
         if fail_fast and (error := self._rules.first(event, "")):

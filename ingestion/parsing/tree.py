@@ -47,11 +47,13 @@ class Node:
     #: null is worth a second look even where the schema allows it
     not_null: bool = False
     opaque: bool = False
+    #: read both as a value and as an object of values: only where it is a value is it judged
+    scalar: bool = False
 
     @property
     def wire(self) -> Wire:
         """What the decoder should make of it."""
-        if self.opaque:
+        if self.opaque or self.scalar:
             return Wire.RAW
         if self.children:
             return Wire.OBJECT
@@ -101,7 +103,8 @@ def build_tree(document: Document) -> Node:
         _reach(root, path)[-1].is_routed = True
     for node in root.walk():
         node.opaque = _is_opaque(node)
-        if node.opaque:
+        node.scalar = bool(node.children and (node.columns or node.is_routed))
+        if node.opaque or node.scalar:
             node.children = {}
     return root
 
@@ -138,9 +141,7 @@ def _is_opaque(node: Node) -> bool:
     if node.children:
         extra = keywords.get("additionalProperties")
         return bool(
-            node.columns
-            or node.is_routed
-            or keywords.keys() & {"enum", "const"}
+            keywords.keys() & {"enum", "const"}
             or not node.schema.allows_type("object")
             or (extra is not None and not extra.never and extra.keywords)
             or any(_ESCAPED.search(name) for name in node.children)
