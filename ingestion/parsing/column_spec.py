@@ -76,7 +76,7 @@ def _read_column(column: Column, spec: Any, place: str, problems: Problems) -> C
         paths=_read_paths(spec, place, problems),
         upper=_read_upper(column, spec, place, problems),
         unit=_read_unit(column, spec, place, problems),
-        time=_read_time(spec, place, problems) if column.kind is Kind.TIME else None,
+        time=_read_time(column, spec, place, problems),
         round=_read_round(spec, place, problems) if column.kind is Kind.AMOUNT else None,
     )
     column = replace(column, map=_read_map(column, spec, place, problems))
@@ -149,7 +149,11 @@ def _read_round(spec: Mapping[str, Any], place: str, problems: Problems) -> int 
     return value
 
 
-def _read_time(spec: Mapping[str, Any], place: str, problems: Problems) -> TimeFormat:
+def _read_time(
+    column: Column, spec: Mapping[str, Any], place: str, problems: Problems
+) -> TimeFormat | None:
+    if column.kind is not Kind.TIME or "constant" in spec:
+        return None
     name, pattern, zone = spec.get("format"), spec.get("pattern"), spec.get("zone", "")
     if pattern is None and isinstance(name, str) and name in EPOCH_UNITS and not zone:
         return TimeFormat(name=name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -54,9 +55,8 @@ def constant_value(column: Column, value: Any) -> Value:
         json_value = to_json(value)
         if json_value is None:
             raise ValueError("must be a value")
-        if column.kind is Kind.AMOUNT:
-            return _amount(column, json_value, 0)
-        return _CONVERSIONS[column.kind](column, json_value)
+        # What a person writes in a document is taken as it is written.
+        return convert(replace(column, map=None, upper=False), json_value)
     except Refused as exc:
         raise ValueError(f"must be {exc.expected}, not {exc.actual}") from exc
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -173,7 +174,7 @@ EVERYTHING = {
     },
 }
 #: an event of that document, as (name, JSON) pairs per object
-EVENT = {
+EVENT: dict[str, Any] = {
     "kind": '"pay"',
     "id": '"t-1"',
     "at": '"2026-01-31T12:00:00.5Z"',
@@ -211,7 +212,7 @@ def shipped(name: str) -> CompiledSchema:
     return compile_schema(yaml.safe_load((SCHEMAS / f"{name}.yaml").read_text()), name=name)
 
 
-def to_json(event: dict) -> str:
+def to_json(event: dict[str, Any]) -> str:
     """JSON of an event whose leaves are JSON texts."""
     members = (
         f'"{name}":{to_json(value) if isinstance(value, dict) else value}'

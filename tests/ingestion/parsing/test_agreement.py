@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -29,9 +30,9 @@ SPACES = st.sampled_from(["", "", "", " ", "\n\t", "\r"])
 NAMES = st.sampled_from(["id", "at", r"\u0061t", "ok", "money", r"mone\u0079", "value", "x", "é"])
 
 
-def _replaced(place, value) -> dict:
+def _replaced(place: tuple[str, ...], value: str | None) -> dict[str, Any]:
     event = copy.deepcopy(EVENT)
-    inner = event
+    inner: Any = event
     for name in place[:-1]:
         inner = inner[name]
     if value is None:
@@ -51,7 +52,9 @@ def test_every_odd_value_in_every_place(place):
 
 def test_the_plain_event_takes_the_fast_path():
     """The event of these tests is accepted without the slow path, or they would show nothing."""
-    taken = SCHEMA._fast.take([to_json(EVENT).encode()])
+    fast = SCHEMA._fast
+    assert fast is not None
+    taken = fast.take([to_json(EVENT).encode()])
 
     assert taken.rest == []
     assert len(taken.mapped) == 1
@@ -209,7 +212,7 @@ DOCUMENTS = st.fixed_dictionaries(
                 "payment_status": st.just({"constant": "completed"}),
             },
             optional={
-                "country": st.sampled_from([{"path": "a"}, {"path": "a", "upper": True}]),
+                "country": st.sampled_from([{"path": "k"}, {"path": "k", "upper": True}]),
                 "latency_us": st.sampled_from(
                     [{"path": "m", "unit": u} for u in ("us", "ms", "s")]
                 ),
@@ -223,8 +226,9 @@ DOCUMENTS = st.fixed_dictionaries(
             st.builds(
                 lambda source, kind: {**source, "type": kind},
                 SOURCES,
-                st.sampled_from(["string", "number", "integer", "boolean"]),
+                st.sampled_from(["string", "string", "number", "integer", "boolean"]),
             ),
+            max_size=1,
         ),
         "json_schema": st.fixed_dictionaries(
             {"properties": JSON_SCHEMAS},
@@ -236,7 +240,12 @@ DOCUMENTS = st.fixed_dictionaries(
     },
     optional={
         "identity": st.sampled_from(["position", ["transaction_id"]]),
-        "route": st.sampled_from([{"a": {"in": ["x", "usd", ""]}, "otherwise": "ignored"}]),
+        "route": st.sampled_from(
+            [
+                {"a": {"in": ["x", "usd", ""]}, "otherwise": "ignored"},
+                {"k": {"in": ["DE"]}, "otherwise": "failed"},
+            ]
+        ),
     },
 )
 ODD = st.sampled_from(ODD_VALUES)
@@ -259,13 +268,14 @@ def _cases(draw):
         "t": TIMES[time.get("format") or time["pattern"]],
         "m": draw(st.sampled_from(["12", "0.5", '"7.25"', "-3"])),
         "cur": draw(st.sampled_from(['"USD"', '"usd"', '"JPY"', '"BHD"', '"CLF"', "null"])),
-        "a": draw(st.sampled_from(['"x"', '"usd"', "5", "1.5", "true", '"DE"'])),
-        "b": draw(st.sampled_from(['{"c":"x"}', '{"c":7}', '"x"', '{"c":{"d":"e"}}', "null"])),
+        "a": draw(st.sampled_from(['"x"', '"x"', "1", "true"])),
+        "b": draw(st.sampled_from(['{"c":"x"}', '{"c":1}', '"x"', '{"c":{"d":"x"}}', "null"])),
+        "k": draw(st.sampled_from(['"DE"', '"de"', "null"])),
     }
     events = []
     for _ in range(draw(st.integers(1, 12))):
         event = dict(plain)
-        for name in draw(st.lists(st.sampled_from(sorted(plain)), max_size=2)):
+        for name in draw(st.sets(st.sampled_from(sorted(plain)), max_size=1)):
             event[name] = draw(st.one_of(ODD, ODD.map('{{"c":{}}}'.format)))
         if not draw(st.integers(0, 9)):
             del event[draw(st.sampled_from(sorted(plain)))]

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ingestion.parsing import compile_schema
+from ingestion.parsing import CompiledSchema, compile_schema
 from payflow.lib.errors import ConfigurationError
 
 SUITE = Path(__file__).parents[2] / "data/json-schema-test-suite/tests/draft2020-12"
@@ -33,17 +34,17 @@ COLUMNS = {
 REFUSALS = ("is not supported", "only JSON Schema 2020-12")
 
 
-def _groups() -> Iterator[tuple[str, dict]]:
+def _groups() -> Iterator[tuple[str, dict[str, Any]]]:
     for path in sorted(SUITE.rglob("*.json")):
         for group in json.loads(path.read_text()):
             yield f"{path.stem}: {group['description']}", group
 
 
-def _document(schema) -> dict:
+def _document(schema: object) -> dict[str, Any]:
     return {"columns": COLUMNS, "json_schema": {"type": "object", "properties": {"value": schema}}}
 
 
-def _compile(group):
+def _compile(group: dict[str, Any]) -> CompiledSchema | None:
     try:
         return compile_schema(_document(group["schema"]), name="suite")
     except ConfigurationError as exc:
