@@ -74,8 +74,6 @@ class RedisStreamsConsumer(MessageConsumer):
 
     def connect(self) -> None:
         self.disconnect()
-        for reading in self._readings.values():
-            reading.drop()
         client = open_client(self._settings.url)
         with self._translated():
             client.ping()

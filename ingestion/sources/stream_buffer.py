@@ -126,10 +126,6 @@ class StreamReading:
         self.size += sum(columns.sizes)
         self.columns.extend(columns)
 
-    def drop(self) -> None:
-        """Forget what was read ahead."""
-        self.columns, self.size, self.more = Columns(), 0, False
-
 
 def times_us(offsets: Sequence[str]) -> list[int]:
     """The server's clock when each entry was added, in microseconds since 1970 UTC."""
