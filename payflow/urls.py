@@ -1,10 +1,16 @@
-"""Addresses: the admin is the face of payflow."""
+"""Addresses: the admin is the face of payflow; the probes are for machines."""
 
 from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import path
 
+from ingestion.views import overview_live
+from payflow import probes
+
 urlpatterns = [
+    path("livez", probes.livez),
+    path("readyz", probes.readyz),
+    path("overview/live/", overview_live, name="overview-live"),
     path("", admin.site.urls),
 ]

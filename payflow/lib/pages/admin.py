@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin
 
-from payflow.lib.pages.detail import Button, Detail
+from payflow.lib.pages.detail import Button, Confirmation, Detail
 from payflow.lib.pages.display import list_url
 from payflow.lib.pages.lists import KeysetChangeList
 
@@ -82,6 +82,21 @@ class PageAdmin(ModelAdmin):
                 **context,
             },
         )
+
+    def confirm(
+        self,
+        request: HttpRequest,
+        row: Model,
+        confirmation: Confirmation,
+        act: Callable[[], str],
+    ) -> HttpResponse:
+        """Ask by a page with the facts; on its POST act, log what `act` says and go back."""
+        if request.method != "POST":
+            return self.render_page(request, "payflow/confirm.html", row, confirm=confirmation)
+        done = act()
+        self.log_change(request, row, done)
+        messages.success(request, done)
+        return redirect(confirmation.back)
 
     def list_url(self) -> str:
         return list_url(f"{self.opts.app_label}.{self.opts.model_name}")

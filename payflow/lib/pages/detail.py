@@ -31,6 +31,18 @@ class Button:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """A question before something is done; `label` is the verb on the button."""
+
+    title: str
+    text: str
+    label: str
+    back: str
+    facts: Sequence[tuple[str, Shown]] = ()
+    asks_reason: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """A column of a table."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django.contrib.admin.utils import quote
 from django.urls import reverse
@@ -110,6 +111,13 @@ def pill(kind: str, text: str, icon: str = "") -> SafeString:
     )
 
 
+def icon(name: str, tone: str = "") -> SafeString:
+    """A symbol that says nothing a word beside it does not say."""
+    return format_html(
+        '<span class="pf-i {}" aria-hidden="true">{}</span>', f"pf-t-{tone}" if tone else "", name
+    )
+
+
 def link(url: str, text: object, *, title: str = "") -> SafeString:
     return format_html('<a class="pf-link" href="{}" title="{}">{}</a>', url, title, text)
 
@@ -119,10 +127,10 @@ def row_url(model: str, key: object) -> str:
     return reverse(f"admin:{model.replace('.', '_')}_change", args=[quote(str(key))])
 
 
-def list_url(model: str, query: str = "") -> str:
-    """The list of a model, with a query string."""
+def list_url(model: str, **query: object) -> str:
+    """The list of a model, with filters."""
     url = reverse(f"admin:{model.replace('.', '_')}_changelist")
-    return f"{url}?{query}" if query else url
+    return f"{url}?{urlencode(query)}" if query else url
 
 
 def row_link(model: str, key: object, text: object = None) -> SafeString:

@@ -98,6 +98,10 @@ class KeysetChangeList(ChangeList):
             None if self.query or self.has_active_filters else estimated_rows(self.opts.db_table)
         )
 
+    def _summary(self) -> str:
+        rows = estimated_rows(self.opts.db_table)
+        return f"about {rows:,} {self.opts.verbose_name_plural}" if rows else ""
+
     def _fetch(self) -> list[Model]:
         """One row more than a page holds; nothing, and `too_slow`, when it takes too long."""
         queryset = self.queryset

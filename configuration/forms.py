@@ -1,0 +1,60 @@
+"""The form of a new source: refused with the field named, before a worker ever sees it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from configuration import validators
+from configuration.models import ConfigurationVersion, Source
+from payflow.lib.errors import ConfigurationError
+
+Kind = ConfigurationVersion.Kind
+
+
+if TYPE_CHECKING:
+    _Form = forms.ModelForm[Source]
+else:  # generic for the type checker only
+    _Form = forms.ModelForm
+
+
+class SourceForm(_Form):
+    """Checks the settings with the rules of the broker type."""
+
+    class Meta:
+        model = Source
+        fields = ["name", "broker_type", "settings", "schema_name", "metrics_name"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, kind in (("schema_name", Kind.SCHEMA), ("metrics_name", Kind.METRICS)):
+            names = _active_names(kind)
+            old = self.fields[name]
+            self.fields[name] = forms.ChoiceField(
+                choices=[(value, value) for value in names],
+                help_text=old.help_text,
+                initial=old.initial,
+                widget=UnfoldAdminSelectWidget(),
+            )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if "broker_type" in cleaned and "settings" in cleaned:
+            try:
+                validators.validate_source(cleaned["broker_type"], cleaned["settings"])
+            except ConfigurationError as exc:
+                for problem in exc.problems:
+                    where = problem.pointer.strip("/").partition("/")[0]
+                    field = where if where in self.fields else "settings"
+                    self.add_error(field, str(problem))
+        return cleaned
+
+
+def _active_names(kind: str) -> list[str]:
+    return list(
+        ConfigurationVersion.objects.filter(kind=kind, status=ConfigurationVersion.Status.ACTIVE)
+        .order_by("name")
+        .values_list("name", flat=True)
+    )

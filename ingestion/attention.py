@@ -1,0 +1,212 @@
+"""What needs a person now, worst first: the first card of the overview."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import connection
+
+from configuration.models import Source
+from ingestion.leaves import leaf_at
+from ingestion.models import Batch, Drainer, Partition
+from payflow.lib.event_id import first_id_at
+from payflow.lib.pages.display import count, list_url, row_url, span
+
+#: without a batch for so long a source that did send is called silent
+SILENT: Final = timedelta(minutes=10)
+#: seconds of lag that a person should know about
+LAGGING_S: Final = 60
+#: a partition says its lag each second while somebody reads it
+_UNREAD: Final = timedelta(seconds=30)
+_RECENT: Final = timedelta(minutes=15)
+_ERROR_RECENT: Final = timedelta(minutes=2)
+_ORDER: Final = {"bad": 0, "warn": 1, "info": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attention:
+    """One thing: kind bad (act) or warn (look soon), a sentence, its facts, and where to go."""
+
+    kind: str
+    icon: str
+    title: str
+    text: str
+    url: str
+    label: str
+
+
+def what_needs_a_person(partitions: Sequence[Partition], *, now: datetime) -> list[Attention]:
+    """Everything that does, worst first; `partitions` are those that are not finished."""
+    found = [
+        *_stopped(partitions),
+        *_sources(partitions, now=now),
+        *_leaves(now),
+        *_failing_rules(now),
+    ]
+    return sorted(found, key=lambda item: _ORDER[item.kind])
+
+
+def _stopped(partitions: Iterable[Partition]) -> list[Attention]:
+    return [
+        Attention(
+            kind="bad",
+            icon="error",
+            title=f"Partition {partition} of {partition.source} stopped itself",
+            text=partition.stopped_reason,
+            url=row_url("ingestion.partition", partition.pk),
+            label="Open partition",
+        )
+        for partition in partitions
+        if partition.state == Partition.State.STOPPED
+    ]
+
+
+def _sources(partitions: Sequence[Partition], *, now: datetime) -> list[Attention]:
+    """At most one item a source: unread, failing, lagging, or silent."""
+    by_source: dict[Source, list[Partition]] = {
+        source: [] for source in Source.objects.exclude(broker_type="file")
+    }
+    for partition in partitions:
+        if partition.state == Partition.State.ACTIVE and partition.source.broker_type != "file":
+            by_source[partition.source].append(partition)
+    stopped = {row.source_id for row in partitions if row.state == Partition.State.STOPPED}
+    drainers = Drainer.objects.live().count()
+    found = []
+    for source, rows in by_source.items():
+        if not rows and source.pk in stopped:
+            continue
+        item = (
+            _paused(source, now=now)
+            or _unreached(source, rows, now=now)
+            or _unread(source, rows, now=now, drainers=drainers)
+            or _failing(source, rows, now=now)
+            or _lagging(source, rows)
+            or _silent(source, rows, now=now)
+        )
+        if item:
+            found.append(item)
+    return found
+
+
+def _paused(source: Source, *, now: datetime) -> Attention | None:
+    if source.paused_at is None:
+        return None
+    since = span((now - source.paused_at).total_seconds())
+    reason = source.paused_reason or "No reason was given."
+    return _about(source, "info", "pause_circle", f"{source} is paused for {since}", reason)
+
+
+def _unreached(source: Source, rows: Sequence[Partition], *, now: datetime) -> Attention | None:
+    if rows:
+        return None
+    age = span((now - source.created_at).total_seconds())
+    text = (
+        f"It was made {age} ago. Workers add its partitions once they have reached its broker; "
+        "they log why they cannot."
+    )
+    return _about(source, "info", "sensors_off", f"{source} has no partitions yet", text)
+
+
+def _unread(
+    source: Source, rows: Sequence[Partition], *, now: datetime, drainers: int
+) -> Attention | None:
+    seen = [row.lag_at for row in rows if row.lag_at]
+    if seen and max(seen) > now - _UNREAD:
+        return None
+    text = (
+        "No worker is alive: start one with `manage.py drain`, or look at Celery's workers."
+        if not drainers
+        else f"{drainers} workers are alive, but none of them reads it."
+    )
+    if seen:
+        text += f" Last read {span((now - max(seen)).total_seconds())} ago."
+    return _about(source, "bad", "link_off", f"Nobody reads {source}", text)
+
+
+def _failing(source: Source, rows: Sequence[Partition], *, now: datetime) -> Attention | None:
+    recent = [row for row in rows if row.last_error_at and row.last_error_at > now - _ERROR_RECENT]
+    if not recent:
+        return None
+    last = max(recent, key=lambda row: row.last_error_at or now)
+    text = f"{last.last_error} It is tried again; nothing is lost."
+    return _about(source, "warn", "warning", f"{source} has errors", text)
+
+
+def _lagging(source: Source, rows: Sequence[Partition]) -> Attention | None:
+    worst = max(row.lag_seconds or 0 for row in rows)
+    if worst < LAGGING_S:
+        return None
+    events = sum(row.lag_events or 0 for row in rows)
+    text = f"{count(events)} events wait at the broker. More workers, or a look at the batches."
+    return _about(source, "warn", "hourglass_top", f"{source} is {span(worst)} behind", text)
+
+
+def _silent(source: Source, rows: Sequence[Partition], *, now: datetime) -> Attention | None:
+    commits = [row.committed_at for row in rows if row.committed_at]
+    if not commits or max(commits) > now - SILENT:
+        return None
+    since = span((now - max(commits)).total_seconds())
+    text = "It is read, and the broker has nothing new. Look at the producer."
+    return _about(source, "warn", "volume_off", f"{source} is silent for {since}", text)
+
+
+def _about(source: Source, kind: str, icon: str, title: str, text: str) -> Attention:
+    return Attention(
+        kind=kind,
+        icon=icon,
+        title=title,
+        text=text,
+        url=row_url("configuration.source", source.pk),
+        label="Open source",
+    )
+
+
+def _leaves(now: datetime) -> list[Attention]:
+    """The next leaf is made weeks ahead; without it the path stands still at the roll-over."""
+    if leaf_exists(now + timedelta(hours=24)):
+        return []
+    return [
+        Attention(
+            kind="bad",
+            icon="calendar_clock",
+            title="No tables for tomorrow",
+            text="Batches will wait from then on. Run `manage.py partitions ensure`.",
+            url=list_url("ingestion.batch"),
+            label="Open batches",
+        )
+    ]
+
+
+def leaf_exists(moment: datetime) -> bool:
+    """Whether an arrival at this time has tables to go to."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s)", [f"batch_outcomes_{leaf_at(moment).suffix}"])
+        found: bool = cursor.fetchone()[0] is not None
+        return found
+
+
+def _failing_rules(now: datetime) -> list[Attention]:
+    rows = Batch.objects.filter(
+        id__gte=first_id_at(now - _RECENT), rule_failures__isnull=False
+    ).values_list("pk", "rule_failures")
+    counts: dict[str, int] = defaultdict(int)
+    latest: dict[str, int] = {}
+    for batch, failures in rows.order_by("id"):
+        for name, failure in (failures or {}).items():
+            counts[name] += failure["count"]
+            latest[name] = batch
+    return [
+        Attention(
+            kind="warn",
+            icon="rule",
+            title=f"Rule {name} could not be computed for {count(number)} events",
+            text="In the last 15 minutes. The events are stored; only this rule has no value.",
+            url=row_url("ingestion.batch", latest[name]),
+            label="Open last batch",
+        )
+        for name, number in counts.items()
+    ]
