@@ -85,7 +85,7 @@ def _known(
     cells: pl.DataFrame, ranges: list[tuple[datetime, datetime]], window: timedelta
 ) -> tuple[pl.DataFrame, int]:
     """The cells whose windows meet none of the ranges, sorted; and how many others there are."""
-    exact = cells.cast(dict(CELL_SCHEMA)).select(list(CELL_SCHEMA))
+    exact = cells.cast(pl.Schema(CELL_SCHEMA)).select(list(CELL_SCHEMA))
     starts = exact["window_start"].unique().to_list()
     known = [start for start in starts if not _meets(start, start + window, ranges)]
     kept = exact.filter(pl.col("window_start").is_in(known)).sort(KEY)

@@ -48,7 +48,9 @@ def fetch_frame(
         null_values="\\N",
         empty_string_is_null=False,
     )
-    return frame.with_columns(_unescape(frame[name]) for name in frame.columns).cast(dict(schema))
+    return frame.with_columns(_unescape(frame[name]) for name in frame.columns).cast(
+        pl.Schema(schema)
+    )
 
 
 def _read_as(dtype: pl.DataType) -> pl.DataType:

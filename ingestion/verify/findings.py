@@ -13,7 +13,8 @@ _OWN_COLUMNS = frozenset(
     {
         "", "id", "batch", "ordinal", "part", "event_key", "payload_hash", "received_at",
         "other_id", "outcome", "verdict", "reasons", "stage", "reason", "source_id", "bundle_id",
-        "position", "partition_name", "schema_name", "archive_file", "archive_row", "failed_at", "group_id",
+        "position", "partition_name", "schema_name", "archive_file", "archive_row",
+        "failed_at", "group_id",
     }
 )  # fmt: skip
 

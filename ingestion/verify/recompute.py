@@ -35,8 +35,13 @@ class Recomputed:
     numbering: Numbering
 
 
-def read_object(manifest: Manifest, *, bundle_hash: str, findings: Findings) -> pl.DataFrame | None:
-    """The rows of a batch's archive object; None when it is missing or not the one that counts."""
+def read_object(
+    manifest: Manifest, *, bundle_hash: str | None, findings: Findings
+) -> pl.DataFrame | None:
+    """The rows of a batch's archive object; None when it is missing or not the one that counts.
+
+    `bundle_hash` None: the bundle is not known, and that is reported already.
+    """
     if not manifest.sha256:
         findings.add(Kind.FILE, "archive_files", "no row", "a row", row=manifest.file)
     try:
@@ -96,7 +101,7 @@ def _check_description(
     content: bytes,
     frame: pl.DataFrame,
     *,
-    bundle_hash: str,
+    bundle_hash: str | None,
     findings: Findings,
 ) -> None:
     """The object's own metadata and its row of archive_files describe this batch."""
@@ -108,8 +113,7 @@ def _check_description(
         "next_position": manifest.next_position,
         "sequence_number": str(manifest.sequence_number),
         "epoch": str(manifest.epoch),
-        "bundle": bundle_hash,
-    }
+    } | ({} if bundle_hash is None else {"bundle": bundle_hash})
     metadata = archive.metadata_of(content)
     findings.compare(
         Kind.FILE, [(key, value, metadata.get(key, "")) for key, value in expected.items()]

@@ -97,7 +97,7 @@ def _check(cursor: psycopg.Cursor[Any], manifest: Manifest, run: _Run) -> None:
         findings.add(Kind.CHAIN, "partition", "no row", "a row")
     bundle = run.bundles.get(manifest.bundle_id)
     archived = read_object(
-        manifest, bundle_hash=bundle.compiled.hash if bundle else "", findings=findings
+        manifest, bundle_hash=bundle.compiled.hash if bundle else None, findings=findings
     )
     if partition is None or bundle is None or archived is None:
         run.report.compared["batches not recomputed"] += 1

@@ -13,7 +13,7 @@ import io
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any, Final
@@ -99,6 +99,26 @@ class PartitionInfo:
         return f"{self.source}/{self.name}"
 
 
+def _time(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text else None
+
+
+def _failures(text: str) -> dict[str, Any]:
+    failures: dict[str, Any] = json.loads(text or "{}")
+    return failures
+
+
+#: how each field of Manifest is read from CSV
+_READ: Final[tuple[Callable[[str], Any], ...]] = (
+    *[int] * 5, *[str] * 2, *[int] * 8, *[_time] * 2, str, int, _time, _failures,
+    str, *[_number] * 2, *[_time] * 3,
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """A row of batches and, from `sha256` on, of its archive file (None when there is no row)."""
@@ -133,21 +153,8 @@ class Manifest:
 
     @classmethod
     def from_csv(cls, row: list[str]) -> Manifest:
-        numbers = map(int, (*row[:5], *row[7:15]))
-        id_, last_id, partition_id, bundle_id, epoch, *counts = numbers
-        return cls(
-            *(id_, last_id, partition_id, bundle_id, epoch),
-            *(row[5], row[6]),
-            *counts,
-            *map(_time, row[15:17]),
-            row[17],
-            int(row[18]),
-            datetime.fromisoformat(row[19]),
-            json.loads(row[20] or "{}"),
-            row[21],
-            *(int(field) if field else None for field in row[22:24]),
-            *map(_time, row[24:27]),
-        )
+        fields = zip(_READ, row, strict=True)
+        return cls(*(read(text) for read, text in fields))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +242,3 @@ def _whole_tables(
     report.repeats += structure.check_keys(cursor, names=names, report=report)
     transactions, metrics, outcomes, items = cursor.execute(_TOTALS).fetchone() or (0, 0, 0, 0)
     return Totals(transactions=transactions, metrics=metrics, outcomes=outcomes, failed_items=items)
-
-
-def _time(field: str) -> datetime | None:
-    return datetime.fromisoformat(field) if field else None
