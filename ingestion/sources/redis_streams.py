@@ -3,8 +3,8 @@
 How a batch is made:
 1. One blocking XREAD over all assigned streams that have nothing buffered: it wakes at the first
    message of any of them.
-2. A partition is due when more waits for it at the server than was read, or when its first message
-   has lingered. Partitions that are due take turns.
+2. A partition is due when more waits for it than a batch or a reply holds, or when its first
+   message has lingered. Partitions that are due take turns.
 3. The partition whose turn it is is read alone until the batch is full or its stream has no more.
 4. One XINFO STREAM compares the server's counters with ours: nothing unread may be missing.
 
@@ -148,9 +148,8 @@ class RedisStreamsConsumer(MessageConsumer):
         now = time.monotonic()
         for partition in self._turns:
             reading = self._readings[partition]
-            if reading.columns.bodies and (
-                reading.more or reading.arrived + self._limits.linger_s <= now
-            ):
+            full = reading.more or reading.size >= self._limits.bytes
+            if reading.columns.bodies and (full or reading.arrived + self._limits.linger_s <= now):
                 return reading
         return None
 
