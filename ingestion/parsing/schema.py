@@ -16,6 +16,10 @@ from ingestion.parsing.reasons import ValidationError
 from ingestion.parsing.slow import SlowPath, Verdict
 
 
+#: messages; below, the fast path's expressions cost more to set up than the messages to judge
+SMALL_BATCH = 48
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parsed:
     """A batch after parsing; every message is in exactly one of the three."""
@@ -52,6 +56,11 @@ class CompiledSchema:
 
     def parse(self, bodies: Sequence[bytes]) -> Parsed:
         """Columns, failures and ignored messages of a batch; pure."""
+        small = len(bodies) < SMALL_BATCH
+        return self.parse_slowly(bodies) if small else self.parse_by_columns(bodies)
+
+    def parse_by_columns(self, bodies: Sequence[bytes]) -> Parsed:
+        """Parse by the fast path, where the schema has one."""
         if self._fast is None or not bodies:
             return self.parse_slowly(bodies)
         taken = self._fast.take(bodies)
@@ -61,7 +70,7 @@ class CompiledSchema:
         return self._judge(bodies, taken)
 
     def parse_slowly(self, bodies: Sequence[bytes]) -> Parsed:
-        """The same result without the fast path: what the fast path is held to."""
+        """Parse by the slow path alone: what the fast path is held to."""
         nothing = pl.DataFrame(schema=self._schema)
         everything = Taken(mapped=nothing, ignored=[], rest=list(range(len(bodies))))
         return self._judge(bodies, everything)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestion.parsing import compile_schema
+from ingestion.parsing.schema import SMALL_BATCH
 from tests.ingestion.parsing.agreement import (
     EVENT,
     ODD_VALUES,
@@ -58,6 +59,20 @@ def test_the_plain_event_takes_the_fast_path():
 
     assert taken.rest == []
     assert len(taken.mapped) == 1
+
+
+@pytest.mark.parametrize("count", [1, SMALL_BATCH - 1, SMALL_BATCH, 5000])
+def test_the_size_of_a_batch_changes_nothing(count):
+    """Small and large batches, and slices of large ones, give each message the same result."""
+    texts = [to_json({**EVENT, "id": f'"{at}"'}) for at in range(count)]
+    bodies = [
+        text[:-1].encode() if at % 1999 == 1998 else text.encode() for at, text in enumerate(texts)
+    ]
+
+    parsed, slow = SCHEMA.parse(bodies), SCHEMA.parse_slowly(bodies)
+
+    assert list(parsed.failures) == list(range(1998, count, 1999))
+    assert parsed.columns.equals(slow.columns)
 
 
 @st.composite
