@@ -15,7 +15,6 @@ from ingestion.parsing.mapping import read_document
 from ingestion.parsing.reasons import ValidationError
 from ingestion.parsing.slow import SlowPath, Verdict
 
-
 #: messages; below, the fast path's expressions cost more to set up than the messages to judge
 SMALL_BATCH = 48
 
