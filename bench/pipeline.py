@@ -31,17 +31,25 @@ _RESULT = """
 SELECT sum(accepted), sum(parts), min(received_at), max(committed_at), count(*),
     sum((timings->>'scrub')::float), sum((timings->>'evaluate')::float),
     sum((timings->>'archive')::float),
-    sum(extract(epoch FROM committed_at - received_at)) * 1000
+    sum(extract(epoch FROM committed_at - received_at))::float * 1000
 FROM batches WHERE id >= %s
 """
 #: the same rows with other ids and keys: the hour stays in front of the key, so locality stays
 _TRANSACTIONS = """
 COPY (SELECT id + {shift}, batch + {shift}, occurred_at, received_at, payload_hash, latency_us,
-    ordinal, part, overlay(event_key::text placing 'ffff' from 33)::uuid, amount, currency,
+    ordinal, part, (left(event_key::text, 32)
+        || translate(right(event_key::text, 4), '0123456789abcdef', '123456789abcdef0'))::uuid, amount, currency,
     payment_method, payment_status, channel, processor, transaction_type, transaction_id,
     merchant_id, merchant_category, customer_id, country, error_code, correlation_id, metadata
     FROM normalized_transactions WHERE batch = {batch} ORDER BY id) TO STDOUT
 """
+_COLUMNS = {
+    "normalized_transactions": """id, batch, occurred_at, received_at, payload_hash, latency_us,
+        ordinal, part, event_key, amount, currency, payment_method, payment_status, channel,
+        processor, transaction_type, transaction_id, merchant_id, merchant_category, customer_id,
+        country, error_code, correlation_id, metadata""".replace("\n", ""),
+    "dynamic_metrics": "event_id, metric_type, metric_data",
+}
 _METRICS = """
 COPY (SELECT event_id + {shift}, metric_type, metric_data FROM dynamic_metrics
     WHERE event_id BETWEEN {batch} AND {last} ORDER BY event_id, metric_type) TO STDOUT
@@ -85,18 +93,20 @@ def run(*, events: int, processes: int, rows: int) -> dict[str, Any]:
 
 
 def _measure_pipeline(world: World, *, events: int, processes: int) -> dict[str, Any]:
-    """Publish everything, wait for the workers to be there, then let them go."""
+    """Wait for the workers, publish everything while the source is paused, then let them go."""
+    world.sql("UPDATE sources SET paused_at = NULL WHERE name = 'demo'")
+    workers = world.start_celery(processes=processes)
+    _wait_for_drainers(world, processes)
     world.sql("UPDATE sources SET paused_at = now() WHERE name = 'demo'")
     before = world.committed()
-    workers = world.start_celery(processes=processes)
     world.publish(_events(world, events))
-    _wait_for_drainers(world, processes)
     first_id = world.sql("SELECT coalesce(max(last_id), 0) + 1 FROM batches")[0][0]
     cpu = _cpu(world, workers[0])
     world.sql("UPDATE sources SET paused_at = NULL WHERE name = 'demo'")
     world.wait_for(before + events, seconds=900)
     used = {name: after - cpu[name] for name, after in _cpu(world, workers[0]).items()}
     row = world.sql(_RESULT, first_id)[0]
+    accepted: int
     accepted, parts, begin, end, batches, scrub, evaluate, archive, total = row
     seconds = (end - begin).total_seconds()
     return {
@@ -151,32 +161,33 @@ def _measure_copy(world: World, *, first_id: int, processes: int) -> float:
     psql = Path(world.services.servers()["postgres"].command()[0]).with_name("psql")
     start = time.perf_counter()
     running = [
-        subprocess.Popen([psql, "-q", "-X", "-v", "ON_ERROR_STOP=1", "-f", script, world.urls.database_url])
+        subprocess.Popen(
+            [psql, "-q", "-X", "-v", "ON_ERROR_STOP=1", "-f", script, world.urls.database_url]
+        )
         for script in scripts
     ]
     assert [process.wait() for process in running] == [0] * processes
     return sum(accepted for *_, accepted in batches) / (time.perf_counter() - start)
 
 
-def _write_script(world: World, directory: Path, batches: list[tuple[int, int, int]], number: int) -> Path:
+def _write_script(
+    world: World, directory: Path, batches: list[tuple[int, int, int]], number: int
+) -> Path:
     lines = []
     for batch, last, _accepted in batches:
         lines.append("BEGIN;")
-        for table, query in (("normalized_transactions", _TRANSACTIONS), ("dynamic_metrics", _METRICS)):
+        for table, query in (
+            ("normalized_transactions", _TRANSACTIONS),
+            ("dynamic_metrics", _METRICS),
+        ):
             path = directory / f"{table}-{batch}.copy"
             with path.open("wb") as out:
                 _copy_out(world, query.format(shift=_SHIFT, batch=batch, last=last), out)
-            columns = _COLUMNS if table == "normalized_transactions" else "event_id, metric_type, metric_data"
-            lines.append(f"\\copy {table} ({columns}) from '{path}'")
+            lines.append(f"\\copy {table} ({_COLUMNS[table]}) from '{path}'")
         lines.append("COMMIT;")
     script = directory / f"{number}.sql"
     script.write_text("\n".join(lines) + "\n")
     return script
-
-
-_COLUMNS = _TRANSACTIONS.split("SELECT", 1)[1].split("FROM")[0].replace("{shift}", "").replace(" + ", "")
-_COLUMNS = _COLUMNS.replace("overlay(event_key::text placing 'ffff' from 33)::uuid", "event_key")
-_COLUMNS = " ".join(_COLUMNS.split())
 
 
 def _copy_out(world: World, query: str, out: Any) -> None:

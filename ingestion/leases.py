@@ -75,8 +75,14 @@ _NOTE_ERROR = """
 UPDATE partitions SET last_error = %(error)s, last_error_at = now()
 WHERE id = %(id)s AND lease_epoch = %(epoch)s
 """
-_SEE = "UPDATE drainers SET seen_at = now(), bundles = %(bundles)s WHERE slot = %(slot)s AND owner = %(owner)s"
-_LIVE = "SELECT count(*) FROM drainers WHERE owner <> '' AND seen_at > now() - %(alive_s)s * interval '1 s'"
+_SEE = """
+UPDATE drainers SET seen_at = now(), bundles = %(bundles)s
+WHERE slot = %(slot)s AND owner = %(owner)s
+"""
+_LIVE = """
+SELECT count(*) FROM drainers
+WHERE owner <> '' AND seen_at > now() - %(alive_s)s * interval '1 s'
+"""
 _TAKE_SLOT = """
 UPDATE drainers SET owner = %(owner)s, seen_at = now(), started_at = now(), bundles = '{}'
 WHERE slot = (

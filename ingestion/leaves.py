@@ -118,9 +118,7 @@ def roll_over() -> None:
             return
         cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [f"batch_outcomes_{leaf.suffix}"])
         if not cursor.fetchone()[0]:
-            raise LeafMissing(
-                f"no leaf {leaf.suffix} for {leaf.lower:%Y-%m-%d}: run `manage.py partitions ensure`"
-            )
+            raise LeafMissing(f"no leaf {leaf.suffix}: run `manage.py partitions ensure`")
         cursor.execute(_ENTER_LEAF, {"lower": leaf.lower_id, "upper": leaf.upper_id})
     logger.info("entered leaf", extra={"action": "leaf_entered", "leaf": leaf.suffix})
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -30,10 +30,12 @@ from deadletter import store as deadletters
 from ingestion import archive, store
 from ingestion.archive import ArchivedFile
 from ingestion.bundles import CompiledBundle
+from ingestion.duplicates import Decided, decide, lowest_id
 from ingestion.evaluate import Outcome, evaluate
 from ingestion.isolate import RowRefused, without_row
 from ingestion.leases import Lease, Slot
 from ingestion.leaves import roll_over
+from ingestion.numbering import Numbering, lock_leaf, number
 from ingestion.scrub import scrub
 from ingestion.sources.base import MessageBatch
 from metrics.rollups import roll_up, roll_up_cells
@@ -60,6 +62,9 @@ class Committed:
     ignored: int
     duplicates: int
     late: int
+
+    def log_context(self) -> dict[str, int]:
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,15 +149,15 @@ def _commit(work: Work) -> Committed:
     batch, outcome = work.batch, work.outcome
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         # 5.1 hold the leaf, number the parts
-        store.lock_leaf(cursor)
-        numbering = store.number(cursor, slot=work.slot, parts=outcome.parts)
+        lock_leaf(cursor)
+        numbering = number(cursor, slot=work.slot, parts=outcome.parts)
         first_id = numbering.id_of(0)
         fail_point("after_number")
         # 5.2 set aside what is stored already
-        decided = store.decide(
+        decided = decide(
             cursor,
             outcome,
-            low_id=store.lowest_id(batch, horizon=timedelta(days=settings.PAYFLOW["HORIZON_DAYS"])),
+            low_id=lowest_id(batch, horizon=timedelta(days=settings.PAYFLOW["HORIZON_DAYS"])),
             numbering=numbering,
             schema_version=work.bundle.schema_version,
         )
@@ -187,7 +192,7 @@ def _commit(work: Work) -> Committed:
     return committed
 
 
-def _count(work: Work, *, kept: pl.DataFrame, decided: store.Decided, first_id: int) -> Committed:
+def _count(work: Work, *, kept: pl.DataFrame, decided: Decided, first_id: int) -> Committed:
     return Committed(
         first_id=first_id,
         messages=len(work.batch),
@@ -201,7 +206,7 @@ def _count(work: Work, *, kept: pl.DataFrame, decided: store.Decided, first_id: 
 
 
 def _manifest(
-    work: Work, *, kept: pl.DataFrame, committed: Committed, numbering: store.Numbering
+    work: Work, *, kept: pl.DataFrame, committed: Committed, numbering: Numbering
 ) -> dict[str, Any]:
     batch = work.batch
     return {

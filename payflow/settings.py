@@ -161,7 +161,7 @@ STORAGES = {
 
 # --- the path ------------------------------------------------------------------------------------
 
-PAYFLOW = {
+PAYFLOW: dict[str, Any] = {
     #: seconds that a drainer owns a partition without a sign of life
     "LEASE_S": read_int("PAYFLOW_LEASE_S", default=10, minimum=3),
     #: days that one leaf of the partitioned tables holds
@@ -231,6 +231,13 @@ UNFOLD = {
     "SITE_HEADER": "payflow",
     "SITE_SUBHEADER": "Payment event monitor",
     "SITE_SYMBOL": "waves",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda _request: static("payflow/favicon.svg"),
+        }
+    ],
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_HISTORY": False,
     "STYLES": [

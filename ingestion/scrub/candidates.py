@@ -21,7 +21,7 @@ _RUN = (
 #: hide a digit, a separator or a part of a name; an exponent; the marks of the two tracks.
 _OTHER = (
     r"(?i-u:(?:cv[vcnd]2?|csc|cid|security[ _-]?code|card[ _-]?verification|verification[ _-]?value"
-    r"|track|track[ _-]?[123]|equivalent|mag(?:netic)?[ _-]?stripe)"
+    r"|track(?:[ _-]?[123])?(?:[ _-]?equivalent)?|mag(?:netic)?[ _-]?stripe)"
     r"(?:[ _-]?(?:code|value|number|num|no|data))?[ _-]?"
     r'["' + r"'\\=:>#%\s])"
     r"|\\u00[2-7]|\\u[0-9A-Fa-f]{4}[0-9]"

@@ -35,7 +35,9 @@ def ingest(ready: None, tmp_path: Path) -> Callable[..., IngestReport]:
     """Take messages (bytes or JSON objects) in as one file of a schema."""
     numbers = iter(range(1000))
 
-    def take_in(messages: list[bytes | dict[str, Any]], *, schema: str = "transaction") -> IngestReport:
+    def take_in(
+        messages: list[bytes | dict[str, Any]], *, schema: str = "transaction"
+    ) -> IngestReport:
         path = tmp_path / f"{next(numbers)}.ndjson"
         lines = [m if isinstance(m, bytes) else json.dumps(m).encode() for m in messages]
         path.write_bytes(b"\n".join(lines) + b"\n")

@@ -88,7 +88,9 @@ def test_broken_messages_become_failed_items_with_their_own_bytes(ingest, event)
     report = ingest([event(1), broken[0], event(2), *broken[1:], event(3)])
 
     assert (report.accepted, report.failed) == (3, len(broken))
-    payloads = [bytes(p) for p in FailedItem.objects.order_by("id").values_list("payload", flat=True)]
+    payloads = [
+        bytes(p) for p in FailedItem.objects.order_by("id").values_list("payload", flat=True)
+    ]
     assert payloads == broken
     assert FailedItem.objects.exclude(correlation_id="").count() == len(broken)
     assert FailureGroup.objects.aggregate(n=Sum("count"))["n"] == len(broken)
@@ -119,7 +121,10 @@ def test_minutes_55_to_59_are_in_both_roll_ups(ingest, event):
     assert report.accepted == len(times)
     for table in (PaymentMetrics5m, PaymentMetrics1h):
         assert table.objects.aggregate(n=Sum("transaction_count"))["n"] == len(times)
-    starts = {f"{s:%Y-%m-%dT%H:%M}" for s in PaymentMetrics5m.objects.values_list("window_start", flat=True)}
+    starts = {
+        f"{s:%Y-%m-%dT%H:%M}"
+        for s in PaymentMetrics5m.objects.values_list("window_start", flat=True)
+    }
     assert starts == {
         "2026-03-02T10:55",
         "2025-12-31T23:55",

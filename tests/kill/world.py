@@ -26,9 +26,7 @@ LEASE_S = 3
 class World:
     """One payflow installation under a directory."""
 
-    def __init__(
-        self, directory: Path, *, partitions: int = 4, durable: bool = False
-    ) -> None:
+    def __init__(self, directory: Path, *, partitions: int = 4, durable: bool = False) -> None:
         """`durable`: with the settings of a real installation; tests need no fsync."""
         directory.chmod(0o711)  # root's servers run as nobody
         settings = None if durable else {"fsync": "off"}
