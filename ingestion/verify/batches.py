@@ -1,114 +1,113 @@
-"""One batch: everything that is stored of it against everything that its archive object gives."""
+"""Everything that is stored of some batches against everything that their archive objects give."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
 from typing import Any
 
 import polars as pl
 import psycopg
 
-from ingestion.bundles import CompiledBundle
 from ingestion.store import metric_rows
-from ingestion.verify.compare import Unequal, unequal
+from ingestion.verify.compare import unequal
 from ingestion.verify.findings import Findings
 from ingestion.verify.items import expected_items, unequal_items
 from ingestion.verify.outcomes import check_outcomes
-from ingestion.verify.recompute import JUDGED, Recomputed, judged_frame
 from ingestion.verify.report import Kind
-from ingestion.verify.snapshot import Manifest, PartitionInfo
+from ingestion.verify.snapshot import Manifest
 from ingestion.verify.stored import TRANSACTION_SCHEMA, Stored
-from payflow.lib.event_id import ordinal_of
+from ingestion.verify.unit import Unit
+from payflow.lib.event_id import event_id
 
 
-def check_batch(
-    cursor: psycopg.Cursor[Any],
-    recomputed: Recomputed,
-    stored: Stored,
-    *,
-    archived: pl.DataFrame,
-    manifest: Manifest,
-    partition: PartitionInfo,
-    bundle: CompiledBundle,
-    findings: Findings,
+def check_batches(
+    cursor: psycopg.Cursor[Any], unit: Unit, stored: Stored, findings: Findings
 ) -> pl.DataFrame:
-    """Compare a batch; returns the events that it must have stored: evaluate()'s columns, id."""
-    judged = archived.select(JUDGED).with_row_index("ordinal")
-    found = unequal(judged, judged_frame(recomputed), key=["ordinal"])
-    findings.add_rows(Kind.ARCHIVE, ((it.key[0], it) for it in found))
+    """Compare the batches; returns the events that they must have stored: evaluate()'s columns."""
+    archived, judged = unit.judged()
+    findings.add_rows(Kind.ARCHIVE, unequal(archived, judged, key=["id"]), unit)
 
-    outcomes = stored.outcomes
-    check_outcomes(cursor, recomputed, outcomes, bundle=bundle, findings=findings)
-    decided = outcomes["ordinal"].cast(pl.UInt32).implode()
-    kept = recomputed.outcome.accepted.filter(~pl.col("ordinal").is_in(decided)).with_columns(
-        recomputed.numbering.expression()
-    )
-
+    accepted, outcomes = unit.accepted(), stored.outcomes
+    check_outcomes(cursor, unit, accepted, outcomes, findings)
+    kept = accepted.filter(~pl.col("id").is_in(outcomes["id"].implode()))
     rows = unequal(
         stored.transactions,
-        expected_transactions(kept, manifest=manifest),
+        _expected_transactions(kept),
         key=["id"],
         json_columns=["metadata"],
     )
-    findings.add_rows(Kind.TRANSACTION, _with_ordinal(rows, manifest))
+    findings.add_rows(Kind.TRANSACTION, rows, unit)
     metrics = unequal(
         stored.metrics,
         metric_rows(kept).rename({"event_id": "id"}).select(stored.metrics.columns),
         key=["id", "metric_type"],
         json_columns=["metric_data"],
     )
-    findings.add_rows(Kind.METRIC, _with_ordinal(metrics, manifest))
-    items = expected_items(
-        recomputed, outcomes, manifest=manifest, partition=partition, bundle=bundle
-    )
-    findings.add_rows(Kind.FAILED_ITEM, unequal_items(stored.items, items))
-    _check_manifest(recomputed, kept, outcomes, manifest=manifest, findings=findings)
+    findings.add_rows(Kind.METRIC, metrics, unit)
+    items = unequal_items(stored.items, expected_items(unit, accepted, outcomes))
+    findings.add_rows(Kind.FAILED_ITEM, items, unit)
+    _check_manifests(unit, kept, outcomes, findings)
     return kept
 
 
-def expected_transactions(kept: pl.DataFrame, *, manifest: Manifest) -> pl.DataFrame:
+def _expected_transactions(kept: pl.DataFrame) -> pl.DataFrame:
     """The rows that these events must have, in the types that stored rows are read in."""
-    return kept.with_columns(
-        event_key=pl.col("event_key").bin.encode("hex"),
-        batch=pl.lit(manifest.id),
-        received_at=pl.lit(manifest.received_at),
-    ).select(pl.col(name).cast(dtype) for name, dtype in TRANSACTION_SCHEMA.items())
+    keyed = kept.sort("id").with_columns(pl.col("event_key").bin.encode("hex"))
+    return keyed.select(pl.col(name).cast(dtype) for name, dtype in TRANSACTION_SCHEMA.items())
 
 
-def _check_manifest(
-    recomputed: Recomputed,
-    kept: pl.DataFrame,
-    outcomes: pl.DataFrame,
-    *,
-    manifest: Manifest,
-    findings: Findings,
+def _check_manifests(
+    unit: Unit, kept: pl.DataFrame, outcomes: pl.DataFrame, findings: Findings
 ) -> None:
-    """The batch's own row counts what is there; every part is in exactly one of the counts."""
-    outcome, numbering = recomputed.outcome, recomputed.numbering
-    duplicates = outcomes["outcome"].eq("duplicate").sum()
+    """Each batch's own row counts what is there; every part is in exactly one of the counts."""
+    events = {
+        batch: counts
+        for batch, *counts in kept.group_by("batch")
+        .agg(
+            pl.len(),
+            pl.col("late").sum(),
+            pl.col("occurred_at").min().alias("first"),
+            last=pl.col("occurred_at").max(),
+        )
+        .iter_rows()
+    }
+    batches = unit.places["batch"]
+    sizes = Counter(batches)
+    failed = Counter(batches[part.ordinal] for part in unit.outcome.failed)
+    ignored = Counter(batches[row] for row in unit.outcome.ignored)
+    decided = Counter(
+        (batches[unit.rows[id_]], outcome == "duplicate")
+        for id_, outcome in outcomes.select("id", "outcome").iter_rows()
+        if id_ in unit.rows
+    )
     failures = {
         name: {"count": failure.count, "error": failure.error_class}
-        for name, failure in outcome.rule_failures.items()
+        for name, failure in unit.outcome.rule_failures.items()
     }
-    findings.compare(
-        Kind.MANIFEST,
-        [
-            ("messages", manifest.messages, len(recomputed.batch)),
-            ("parts", manifest.parts, outcome.parts),
-            ("accepted", manifest.accepted, kept.height),
-            ("failed", manifest.failed, len(outcome.failed) + len(outcomes) - duplicates),
-            ("ignored", manifest.ignored, len(outcome.ignored)),
-            ("duplicates", manifest.duplicates, duplicates),
-            ("late", manifest.late, int(kept["late"].sum())),
-            ("min_occurred_at", manifest.min_occurred_at, kept["occurred_at"].min()),
-            ("max_occurred_at", manifest.max_occurred_at, kept["occurred_at"].max()),
-            ("last_id", manifest.last_id, numbering.id_of(max(0, outcome.parts - 1))),
-            ("first_row", manifest.first_row, 0),
-            ("rule_failures", manifest.rule_failures, failures),
-        ],
+    for manifest in unit.manifests:
+        batch, parts = manifest.id, sizes[manifest.id]
+        accepted, late, first, last = events.get(batch, (0, 0, None, None))
+        findings.compare(
+            Kind.MANIFEST,
+            [
+                ("messages", manifest.messages, parts),
+                ("parts", manifest.parts, parts),
+                ("accepted", manifest.accepted, accepted),
+                ("failed", manifest.failed, failed[batch] + decided[batch, False]),
+                ("ignored", manifest.ignored, ignored[batch]),
+                ("duplicates", manifest.duplicates, decided[batch, True]),
+                ("late", manifest.late, late),
+                ("min_occurred_at", manifest.min_occurred_at, first),
+                ("max_occurred_at", manifest.max_occurred_at, last),
+                ("last_id", manifest.last_id, _last_id(manifest, parts)),
+                ("first_row", manifest.first_row, 0),
+                ("rule_failures", manifest.rule_failures, failures),
+            ],
+            batch=batch,
+        )
+
+
+def _last_id(manifest: Manifest, parts: int) -> int:
+    return event_id(
+        first_tick=manifest.id >> 22, slot=manifest.id >> 12 & 1023, ordinal=max(0, parts - 1)
     )
-
-
-def _with_ordinal(found: Iterable[Unequal], manifest: Manifest) -> Iterator[tuple[int, Unequal]]:
-    for it in found:
-        yield ordinal_of(it.key[0], first_id=manifest.id), it

@@ -48,9 +48,9 @@ def fetch_frame(
         null_values="\\N",
         empty_string_is_null=False,
     )
-    return frame.with_columns(_unescape(frame[name]) for name in frame.columns).cast(
-        pl.Schema(schema)
-    )
+    if data.count(b"\\") != data.count(b"\\N"):  # some are no nulls
+        frame = frame.with_columns(pl.col(pl.String).str.replace_many(_ESCAPED))
+    return frame.cast(pl.Schema(schema))
 
 
 def _read_as(dtype: pl.DataType) -> pl.DataType:
@@ -58,9 +58,3 @@ def _read_as(dtype: pl.DataType) -> pl.DataType:
     if dtype.is_integer():
         return dtype
     return pl.Int64() if dtype.is_temporal() else pl.String()
-
-
-def _unescape(column: pl.Series) -> pl.Series:
-    if column.dtype == pl.String and column.str.contains("\\", literal=True).any():
-        return column.str.replace_many(_ESCAPED)
-    return column

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -10,83 +11,93 @@ import msgspec
 import polars as pl
 
 from deadletter.store import MAX_PAYLOAD, FailedRow, Origin, fingerprint
-from ingestion.bundles import CompiledBundle
 from ingestion.evaluate import FailedPart
+from ingestion.numbering import Numbering
 from ingestion.parsing import Reason
 from ingestion.parsing.reasons import problem
 from ingestion.store import failed_rows
 from ingestion.verify.compare import ABSENT, PRESENT, Unequal
-from ingestion.verify.recompute import Recomputed
-from ingestion.verify.snapshot import Manifest, PartitionInfo
+from ingestion.verify.snapshot import Manifest
+from ingestion.verify.unit import Unit
 
-#: what a refused row said is known to PostgreSQL alone
+#: what PostgreSQL said of a refused row is known to nobody else
 _REFUSED_UNKNOWN: Final = frozenset({"errors", "field", "group_id"})
+#: ids are put in from `places` afterwards
+_UNNUMBERED: Final = Numbering(first_tick=0, slot=0)
+_STORE_REASONS: Final = {
+    "conflict": Reason.DUPLICATE_CONFLICT,
+    "refused": Reason.REFUSED_BY_DATABASE,
+}
 
 
 def unequal_items(
-    stored: list[dict[str, Any]],
-    expected: Mapping[int, dict[str, Any]],
-) -> Iterator[tuple[int, Unequal]]:
-    """Differences of failed items, each with the ordinal of its part."""
+    stored: list[dict[str, Any]], expected: Mapping[int, dict[str, Any]]
+) -> Iterator[Unequal]:
+    """Items that only one side has, and columns in which both differ."""
     by_id = {item["id"]: item for item in stored}
-    for id_, item in by_id.items():
-        if id_ not in expected:
-            yield item["ordinal"], Unequal((id_,), "", PRESENT, ABSENT)
+    for id_ in by_id.keys() - expected.keys():
+        yield Unequal((id_,), "", PRESENT, ABSENT)
     for id_, item in expected.items():
         found = by_id.get(id_)
         if found is None:
-            yield item["ordinal"], Unequal((id_,), "", ABSENT, PRESENT)
+            yield Unequal((id_,), "", ABSENT, PRESENT)
             continue
         for column, value in item.items():
             ours = _plain(column, found[column])
             if ours != value:
-                yield item["ordinal"], Unequal((id_,), column, ours, value)
+                yield Unequal((id_,), column, ours, value)
 
 
 def expected_items(
-    recomputed: Recomputed,
-    outcomes: pl.DataFrame,
-    *,
-    manifest: Manifest,
-    partition: PartitionInfo,
-    bundle: CompiledBundle,
+    unit: Unit, accepted: pl.DataFrame, outcomes: pl.DataFrame
 ) -> dict[int, dict[str, Any]]:
-    """The items of a batch by id: what evaluate() refused, and what the commit itself refused."""
-    origin = Origin(
-        source_id=partition.source_id,
-        partition_name=partition.name,
-        bundle_id=manifest.bundle_id,
-        schema_name=bundle.schema.name,
-        archive_file=manifest.file,
-        failed_at=manifest.received_at,
-    )
+    """The items by id: what evaluate() refused, and what the commits themselves refused."""
     decided = outcomes.filter(pl.col("outcome") != "duplicate")
-    others = dict(decided.select("ordinal", "other_id").drop_nulls().iter_rows())
-    parts = [*recomputed.outcome.failed, *_refused_by_commit(recomputed, decided)]
-    rows = failed_rows(recomputed.batch, parts, numbering=recomputed.numbering, others=others)
-    return {row.id: _columns(row, origin=origin) for row in rows}
+    others = {
+        unit.rows[id_]: other
+        for id_, other in decided.select("id", "other_id").drop_nulls().iter_rows()
+        if id_ in unit.rows
+    }
+    parts = [*unit.outcome.failed, *_refused_by_commit(unit, accepted, decided)]
+    rows = failed_rows(unit.messages, parts, numbering=_UNNUMBERED, others=others)
+    origins = {manifest.id: _origin(manifest, unit) for manifest in unit.manifests}
+    items = {}
+    for row in rows:
+        id_, batch, ordinal, _ = unit.places.row(row.ordinal)
+        placed = dataclasses.replace(row, id=id_, batch=batch, ordinal=ordinal)
+        items[id_] = _columns(placed, origin=origins[batch])
+    return items
 
 
-def _refused_by_commit(recomputed: Recomputed, decided: pl.DataFrame) -> list[FailedPart]:
+def _refused_by_commit(
+    unit: Unit, accepted: pl.DataFrame, decided: pl.DataFrame
+) -> list[FailedPart]:
     """Parts that evaluate() accepted and the commit did not: conflicts, rows that were refused."""
-    reasons = {"conflict": Reason.DUPLICATE_CONFLICT, "refused": Reason.REFUSED_BY_DATABASE}
-    accepted = recomputed.outcome.accepted.select(
-        "ordinal", "part", "transaction_id", "correlation_id"
-    )
-    joined = decided.select("ordinal", "outcome").join(
-        accepted.with_columns(pl.col("ordinal").cast(pl.Int32)), on="ordinal"
+    joined = decided.select("id", "outcome").join(
+        accepted.select("id", "part", "transaction_id", "correlation_id"), on="id"
     )
     return [
         FailedPart(
-            ordinal=row["ordinal"],
+            ordinal=unit.rows[row["id"]],
             part=row["part"],
             stage="store",
-            errors=(problem("", reasons[row["outcome"]], "", ""),),
+            errors=(problem("", _STORE_REASONS[row["outcome"]], "", ""),),
             transaction_id=row["transaction_id"],
             correlation_id=row["correlation_id"],
         )
         for row in joined.iter_rows(named=True)
     ]
+
+
+def _origin(manifest: Manifest, unit: Unit) -> Origin:
+    return Origin(
+        source_id=unit.partition.source_id,
+        partition_name=unit.partition.name,
+        bundle_id=manifest.bundle_id,
+        schema_name=unit.bundle.schema.name,
+        archive_file=manifest.file,
+        failed_at=manifest.received_at,
+    )
 
 
 def _columns(row: FailedRow, *, origin: Origin) -> dict[str, Any]:

@@ -46,8 +46,10 @@ COPY (
     ORDER BY b.partition_id, b.sequence_number, b.id
 ) TO STDOUT (FORMAT csv)
 """).format(chosen=structure.CHOSEN)
-_SIZE: Final = sql.SQL("""
-SELECT coalesce(sum(b.parts), 0)::bigint FROM batches b WHERE {chosen}
+_EXTENT: Final = sql.SQL("""
+SELECT coalesce(sum(b.parts), 0)::bigint, date_bin('1 hour', min(b.min_occurred_at), 'epoch'),
+    max(b.max_occurred_at)
+FROM batches b WHERE {chosen}
 """).format(chosen=structure.CHOSEN)
 #: event times of the batches that are not looked at: windows in them are not known in full
 _LEFT_OUT: Final = sql.SQL("""
@@ -65,7 +67,7 @@ _CELLS: Final = sql.SQL("""
 SELECT (extract(epoch FROM window_start) * 1000000)::bigint, payment_method, currency,
     payment_status, channel, transaction_count, amount_sum, amount_min, amount_max, latency_count,
     latency_sum_us, latency_max_us
-FROM {table}
+FROM {table} WHERE %(whole)s OR window_start BETWEEN %(first)s AND %(last)s
 """)
 CELL_SCHEMA: Final[Mapping[str, pl.DataType]] = {
     "window_start": pl.Datetime("us", "UTC"),
@@ -175,6 +177,7 @@ class Snapshot:
     #: parts of all batches looked at
     parts: int
     partitions: Mapping[int, PartitionInfo]
+    #: all of them, or those of the windows between the first and last event looked at
     cells: Mapping[CellTable, pl.DataFrame]
     #: only when all batches are looked at
     totals: Totals | None
@@ -213,7 +216,8 @@ def _copy_out(cursor: psycopg.Cursor[Any], scope: Scope, report: Report) -> Snap
     spool = tempfile.TemporaryFile()  # noqa: SIM115  closed by Snapshot.batches()
     with cursor.copy(_BATCHES, parameters) as copy:
         spool.writelines(copy)
-    (parts,) = cursor.execute(_SIZE, parameters).fetchone() or (0,)
+    parts, first, last = cursor.execute(_EXTENT, parameters).fetchone() or (0, None, None)
+    windows = {"whole": scope.is_whole, "first": first, "last": last}
     names = {id_: partition.label for id_, partition in partitions.items()}
     structure.check_chain(cursor, parameters, names=names, report=report)
     totals = None
@@ -225,7 +229,7 @@ def _copy_out(cursor: psycopg.Cursor[Any], scope: Scope, report: Report) -> Snap
         partitions=partitions,
         cells={
             table: fetch_frame(
-                cursor, _CELLS.format(table=sql.Identifier(table)), schema=CELL_SCHEMA
+                cursor, _CELLS.format(table=sql.Identifier(table)), windows, schema=CELL_SCHEMA
             )
             for table in CELL_TABLES
         },

@@ -1,12 +1,12 @@
-"""What the database holds of one batch, read by the range of ids that the batch took.
+"""What the database holds of some batches, read by the ranges of ids that they took.
 
 A batch's ids are those of its slot between its first and its last: no other batch can have one.
-So the range finds every row that was numbered by this batch, whatever its `batch` column says.
+So the range finds every row that this batch numbered, whatever its `batch` column says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -83,15 +83,24 @@ ITEM_COLUMNS: Final = (
     "failed_at",
     "group_id",
 )
-_OWN: Final = sql.SQL("{id} BETWEEN %(first)s AND %(last)s AND ({id} >> 12) & 1023 = %(slot)s")
-_SELECT: Final = sql.SQL("SELECT {columns} FROM {table} WHERE {own} ORDER BY {order}")
+# OFFSET 0 keeps the planner from joining: one range of the primary key is read for each batch
+_SELECT: Final = sql.SQL("""
+SELECT {columns}
+FROM unnest(%(first)s::bigint[], %(last)s::bigint[], %(slot)s::int[]) AS own (first, last, slot),
+LATERAL (
+    SELECT * FROM {table}
+    WHERE {id} BETWEEN own.first AND own.last AND ({id} >> 12) & 1023 = own.slot
+    OFFSET 0
+) AS found
+ORDER BY {order}
+""")
 
 
 def _select(table: str, columns: list[sql.Composable], *, key: str, order: str) -> sql.Composed:
     return _SELECT.format(
         columns=sql.SQL(", ").join(columns),
         table=sql.Identifier(table),
-        own=_OWN.format(id=sql.Identifier(key)),
+        id=sql.Identifier(key),
         order=sql.SQL(order),
     )
 
@@ -122,7 +131,7 @@ _ITEMS: Final = _select(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """The rows of one batch, by id."""
+    """The rows of some batches, by id."""
 
     transactions: pl.DataFrame
     metrics: pl.DataFrame
@@ -131,12 +140,12 @@ class Stored:
     items: list[dict[str, Any]]
 
 
-def read_stored(cursor: psycopg.Cursor[Any], manifest: Manifest) -> Stored:
-    """All rows that were numbered by a batch."""
+def read_stored(cursor: psycopg.Cursor[Any], manifests: Sequence[Manifest]) -> Stored:
+    """All rows that these batches numbered."""
     own = {
-        "first": manifest.id,
-        "last": manifest.last_id,
-        "slot": manifest.id >> 12 & 1023,
+        "first": [manifest.id for manifest in manifests],
+        "last": [manifest.last_id for manifest in manifests],
+        "slot": [manifest.id >> 12 & 1023 for manifest in manifests],
     }
     transactions = fetch_frame(cursor, _TRANSACTIONS, own, schema=TRANSACTION_SCHEMA)
     cursor.execute(_ITEMS, own)

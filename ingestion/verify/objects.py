@@ -1,38 +1,19 @@
-"""A batch once more, from its archive object: what the path made of these bytes, made again."""
+"""The archive object of a batch: is it there, unchanged, and described as the manifest does?"""
 
 from __future__ import annotations
 
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
 
 import polars as pl
 
 from ingestion import archive
-from ingestion.bundles import CompiledBundle
-from ingestion.evaluate import Outcome, evaluate
-from ingestion.scrub import Scrubbed
-from ingestion.sources.base import MessageBatch
-from ingestion.store import Numbering
 from ingestion.verify.findings import Findings
 from ingestion.verify.report import Kind
-from ingestion.verify.snapshot import Manifest, PartitionInfo
+from ingestion.verify.snapshot import Manifest
 from payflow.lib.errors import StorageError
-
-#: columns of an archive object that evaluate() decides
-JUDGED: Final = ("part", "verdict", "reasons", *archive.NORMALISED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recomputed:
-    """A batch as evaluate() judges it now."""
-
-    batch: MessageBatch
-    outcome: Outcome
-    numbering: Numbering
 
 
 def read_object(
@@ -43,57 +24,28 @@ def read_object(
     `bundle_hash` None: the bundle is not known, and that is reported already.
     """
     if not manifest.sha256:
-        findings.add(Kind.FILE, "archive_files", "no row", "a row", row=manifest.file)
+        findings.add(
+            Kind.FILE, "archive_files", "no row", "a row", batch=manifest.id, row=manifest.file
+        )
     try:
         content = archive.read_bytes(manifest.file)
     except StorageError:
-        findings.add(Kind.FILE, "", "no object", "an object", row=manifest.file)
+        findings.add(Kind.FILE, "", "no object", "an object", batch=manifest.id, row=manifest.file)
         return None
     digest = hashlib.sha256(content).hexdigest()
     if manifest.sha256 and digest != manifest.sha256:
         # whatever it holds now is not what was committed: nothing can be computed from it
-        findings.add(Kind.FILE, "sha256", manifest.sha256, digest, row=manifest.file)
+        findings.add(
+            Kind.FILE, "sha256", manifest.sha256, digest, batch=manifest.id, row=manifest.file
+        )
         return None
     try:
         frame = pl.read_parquet(io.BytesIO(content))
     except (pl.exceptions.PolarsError, OSError):
-        findings.add(Kind.FILE, "", "no Parquet", "Parquet", row=manifest.file)
+        findings.add(Kind.FILE, "", "no Parquet", "Parquet", batch=manifest.id, row=manifest.file)
         return None
     _check_description(manifest, content, frame, bundle_hash=bundle_hash, findings=findings)
     return frame
-
-
-def recompute(
-    manifest: Manifest, frame: pl.DataFrame, *, partition: PartitionInfo, bundle: CompiledBundle
-) -> Recomputed:
-    """Evaluate the archived bytes again; they are scrubbed already, and scrubbing is idempotent."""
-    keys, headers = frame["key"], frame["headers"]
-    batch = MessageBatch(
-        source=partition.source,
-        partition=partition.name,
-        broker_type=partition.broker_type,
-        batch_id="verify",
-        position=manifest.start_position,
-        next_position=manifest.next_position,
-        sequence_number=manifest.sequence_number,
-        received_at=manifest.received_at,
-        offsets=frame["offset"].to_list(),
-        times_us=frame["broker_time"].to_physical().to_list(),
-        bodies=frame["body"].to_list(),
-        keys=None if keys.null_count() == len(keys) else keys.to_list(),
-        headers=None if headers.null_count() == len(headers) else headers.to_list(),
-    )
-    outcome = evaluate(batch, bundle)
-    numbering = Numbering(first_tick=manifest.id >> 22, slot=manifest.id >> 12 & 1023)
-    return Recomputed(batch=batch, outcome=outcome, numbering=numbering)
-
-
-def judged_frame(recomputed: Recomputed) -> pl.DataFrame:
-    """What evaluate() puts beside the bytes in an archive object, and the row number."""
-    batch = recomputed.batch
-    scrubbed = Scrubbed(bodies=batch.bodies, keys=batch.keys, headers=batch.headers, hits={})
-    frame = archive.archive_frame(batch, scrubbed=scrubbed, outcome=recomputed.outcome)
-    return frame.select(JUDGED).with_row_index("ordinal")
 
 
 def _check_description(
@@ -116,7 +68,9 @@ def _check_description(
     } | ({} if bundle_hash is None else {"bundle": bundle_hash})
     metadata = archive.metadata_of(content)
     findings.compare(
-        Kind.FILE, [(key, value, metadata.get(key, "")) for key, value in expected.items()]
+        Kind.FILE,
+        [(key, value, metadata.get(key, "")) for key, value in expected.items()],
+        batch=manifest.id,
     )
     if manifest.sha256:
         received = frame["received_at"].unique().to_list()
@@ -130,6 +84,7 @@ def _check_description(
                 ("superseded_at", manifest.superseded_at, None),
                 ("received_at", [manifest.received_at], received),
             ],
+            batch=manifest.id,
         )
     if not _is_in_order(manifest, frame["offset"].to_list()):
         findings.add(
@@ -137,6 +92,7 @@ def _check_description(
             "offset",
             "not ascending",
             f"ascending from {manifest.start_position}, below {manifest.next_position}",
+            batch=manifest.id,
         )
 
 
