@@ -87,9 +87,9 @@ def _events(shape: Shape, count: int, *, only: frozenset[Kind]) -> list[bytes]:
     return list(islice((event.body for event in events if event.kind in only), count))
 
 
-def _each(decode: Callable[[bytes], object], bodies: Sequence[bytes]) -> None:
-    for body in bodies:
-        decode(body)
+def _each(decode: Callable[[bytes], object], bodies: Sequence[bytes]) -> list[object]:
+    """Decode a batch and keep it, as whoever works on a batch must."""
+    return list(map(decode, bodies))
 
 
 def _slowly(schema: CompiledSchema, bodies: Sequence[bytes]) -> None:

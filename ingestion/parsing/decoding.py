@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, Optional
 import msgspec
 import polars as pl
 
-from ingestion.parsing.convert import MAX_TEXT
 from ingestion.parsing.document import Path
 from ingestion.parsing.json_schema import rules_of
 from ingestion.parsing.tree import Node, Wire
@@ -137,12 +136,12 @@ def _text_type(node: Node) -> Any:
         words = [word for word in allowed if isinstance(word, str) and not rules.first(word, "")]
         # No text is two NULs: where no word is left, every message gets a second look.
         return Literal[tuple(words or [ABSENT * 2])]
-    longest = keywords.get("maxLength", MAX_TEXT if node.columns else None)
-    if node.columns and longest is not None:
-        longest = min(longest, MAX_TEXT)
-    bounds = {"min_length": keywords.get("minLength"), "max_length": longest}
-    given = {name: bound for name, bound in bounds.items() if bound is not None}
-    return Annotated[str, msgspec.Meta(**given)] if given else str
+    if not keywords.keys() & {"minLength", "maxLength"}:
+        return str
+    bounds = msgspec.Meta(
+        min_length=keywords.get("minLength"), max_length=keywords.get("maxLength")
+    )
+    return Annotated[str, bounds]
 
 
 def _leaf(name: str, values: list[Any], node: Node) -> pl.Series:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -335,6 +336,34 @@ def test_a_bad_timestamp_never_becomes_now():
     """A missing or unreadable event time is a failure, not the current time."""
     assert _value("occurred_at", {"at": '"yesterday"'}) is Reason.INVALID_TIME
     assert _value("occurred_at", {"at": '""'}) is Reason.INVALID_TIME
+
+
+def test_an_empty_id_is_no_id():
+    """A required text that is empty fails, even where the schema has no words for null."""
+    assert _value("transaction_id", {"id": '""'}) is Reason.REQUIRED
+
+
+@pytest.mark.parametrize(
+    ("keyword", "bound"),
+    [("minimum", 0.1), ("maximum", 0.1), ("exclusiveMinimum", 0.1), ("exclusiveMaximum", 0.1)],
+)
+def test_numbers_beside_a_bound(keyword, bound):
+    """Numbers that round to the bound as floats are compared as the decimals they are."""
+    document = {
+        "attributes": {"extra": {"path": "x", "type": "number"}},
+        "json_schema": {"properties": {"x": {keyword: bound}}},
+    }
+    texts = ["0.09999999999999999999", "0.1", "0.10", "1e-1", "0.10000000000000000001", "0.2", "0"]
+    rules: dict[str, Callable[[Decimal], bool]] = {
+        "minimum": lambda number: number >= Decimal("0.1"),
+        "maximum": lambda number: number <= Decimal("0.1"),
+        "exclusiveMinimum": lambda number: number > Decimal("0.1"),
+        "exclusiveMaximum": lambda number: number < Decimal("0.1"),
+    }
+
+    taken = [_value("extra", {"x": text}, document) is not Reason.OUT_OF_RANGE for text in texts]
+
+    assert taken == [rules[keyword](Decimal(text)) for text in texts]
 
 
 def test_a_missing_amount_never_becomes_zero():

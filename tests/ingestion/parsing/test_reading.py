@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.parsing import MAX_MESSAGE, Reason
+from ingestion.parsing import MAX_MESSAGE, Reason, compile_schema
 from tests.ingestion.parsing.agreement import EVENT, assert_agree, everything, to_json
 
 SCHEMA = everything()
@@ -81,6 +81,25 @@ def test_oddities_in_fields_that_nothing_reads_do_no_harm(text):
     parsed = assert_agree(SCHEMA, [_with("extra", text)])
 
     assert len(parsed.columns) == 1
+
+
+@pytest.mark.parametrize("space", [" ", "\t", "\r", "\n", " \n "])
+def test_a_repeated_name_does_not_hide_behind_white_space(space):
+    """A name is found twice also when white space stands before one of its colons."""
+    document = {
+        "columns": {
+            "transaction_id": {"path": "id"},
+            "occurred_at": {"path": "at", "format": "rfc3339"},
+            "amount": {"path": "amount"},
+            "currency": {"constant": "EUR"},
+            "payment_status": {"constant": "completed"},
+        }
+    }
+    text = '{"id":"a","id":"b","at":"2026-01-31T12:00:00Z","amount":1}'.replace(":", space + ":", 1)
+
+    parsed = assert_agree(compile_schema(document, name="t"), [text.encode()])
+
+    assert [e.constraint for e in parsed.failures[0]] == [Reason.DUPLICATE_KEY]
 
 
 def test_a_huge_event_of_repeated_names_is_judged_in_time():
