@@ -17,13 +17,31 @@ _MEANINGS: Final[dict[str, tuple[str, str]]] = {
     "duplicate_key": ("A key is there twice.", "Which one counts cannot be known."),
     "unrouted": ("No route of the schema takes this kind of message.", "Add one, or ignore it."),
     "required": ("A field that the schema asks for is missing.", "Send it, or give a default."),
-    "wrong_type": ("A field has another type than the schema says.", "Mend one of the two."),
-    "out_of_range": ("A number is outside of what the schema allows.", "Mend one of the two."),
-    "not_a_multiple": ("A number is no multiple of what the schema says.", "Mend one of the two."),
-    "wrong_length": ("A text or list is too short or too long.", "Mend schema or producer."),
-    "pattern_mismatch": ("A text does not match the schema's pattern.", "Mend one of the two."),
+    "wrong_type": (
+        "A field has another type than the schema says.",
+        "Change the schema or the producer.",
+    ),
+    "out_of_range": (
+        "A number is outside of what the schema allows.",
+        "Change the schema or the producer.",
+    ),
+    "not_a_multiple": (
+        "A number is no multiple of what the schema says.",
+        "Change the schema or the producer.",
+    ),
+    "wrong_length": (
+        "A text or list is too short or too long.",
+        "Change the schema or the producer.",
+    ),
+    "pattern_mismatch": (
+        "A text does not match the schema's pattern.",
+        "Change the schema or the producer.",
+    ),
     "invalid_format": ("A text is not in the format that the schema names.", "Mend the producer."),
-    "not_allowed": ("A value is none of those that the schema lists.", "Mend one of the two."),
+    "not_allowed": (
+        "A value is none of those that the schema lists.",
+        "Change the schema or the producer.",
+    ),
     "unknown_field": ("A field that the schema does not allow.", "Allow it, or do not send it."),
     "unmapped_value": ("The schema's map has no entry for a value.", "Add it to the map."),
     "nul_character": ("A text holds the character NUL.", "No database can store it."),
@@ -35,7 +53,10 @@ _MEANINGS: Final[dict[str, tuple[str, str]]] = {
     "unknown_currency": ("The currency is not in ISO 4217.", "Mend it, or map it."),
     "unknown_status": ("The status has no canonical one.", "Add it to the schema's map."),
     "invalid_country": ("The country is not two letters.", "Map it in the schema."),
-    "invalid_time": ("A time is not in the format that the schema names.", "Mend one of the two."),
+    "invalid_time": (
+        "A time is not in the format that the schema names.",
+        "Change the schema or the producer.",
+    ),
     "time_out_of_range": ("A time is not within 2000 to 2100.", "Check its unit: s, ms or us."),
     "in_the_future": ("The event is more than 5 minutes ahead.", "Check the producer's clock."),
     "duplicate_conflict": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -22,7 +22,8 @@ from payflow.lib.pages.display import (
     span,
 )
 
-_OUTCOMES = 20
+_OUTCOMES: Final = 20
+_STEPS: Final = ("scrub", "evaluate", "archive")
 
 
 def verdicts(row: Batch) -> SafeString:
@@ -85,7 +86,8 @@ def _counts(row: Batch) -> Card:
 
 
 def _timings(row: Batch) -> Card:
-    steps = {name: f"{value:,.1f} ms" for name, value in row.timings.items()}
+    # jsonb keeps no order
+    steps = {name: f"{row.timings[name]:,.1f} ms" for name in _STEPS if name in row.timings}
     transaction = row.committed_at - arrival_of(row.pk)
     total = row.committed_at - row.received_at
     return Card(

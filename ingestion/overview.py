@@ -153,7 +153,7 @@ def sums_since(start: datetime, *, now: datetime) -> Totals:
     return total + sums_between(until, None)
 
 
-def failed_by_reason(since: datetime, *, limit: int = 8) -> list[ReasonCount]:
+def failed_by_reason(since: datetime, *, limit: int = 6) -> list[ReasonCount]:
     """Failed items by their first reason, most frequent first; the rest as "others"."""
     rows = (
         FailureCount.objects.filter(window_start__gte=since)

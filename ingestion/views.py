@@ -60,6 +60,7 @@ def _chart(overview: Overview) -> Any:
         [_bar(window) for window in overview.windows],
         label="Accepted events per five minutes of event time, last six hours",
         unit="accepted",
+        height=200,
     )
 
 

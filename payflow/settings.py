@@ -230,6 +230,7 @@ UNFOLD = {
     "SITE_TITLE": "payflow",
     "SITE_HEADER": "payflow",
     "SITE_SUBHEADER": "Payment event monitor",
+    "SITE_URL": None,
     "SITE_SYMBOL": "waves",
     "SITE_FAVICONS": [
         {

@@ -37,7 +37,6 @@ class PageAdmin(ModelAdmin):
     actions = None
     list_per_page = 50
     list_filter_submit = True
-    show_full_result_count = False
     #: all that a person may sort by; none, where no index would serve it
     sortable_by = ()
     empty: ClassVar[Empty | None] = None
@@ -130,6 +129,7 @@ class KeysetAdmin(ReadOnlyAdmin):
     """For tables of any size: listed by key, never counted."""
 
     keys: Sequence[str] = ("id",)
+    show_full_result_count = False
 
     def list_keys(self, params: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG002
         """The columns that the list descends by, the primary key last."""

@@ -18,6 +18,7 @@ from unfold.views import ChangeList
 
 #: milliseconds after which a list gives up: longer is no answer for a person
 PATIENCE_MS: Final = 4000
+_PATIENCE = "SELECT set_config('statement_timeout', %s, true)"
 _ESTIMATE = """
 SELECT coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint FROM pg_class c
 WHERE c.relkind = 'r' AND (c.oid = %(table)s::regclass
@@ -111,7 +112,9 @@ class KeysetChangeList(ChangeList):
             queryset = queryset.filter(self._beyond("lt", self.before))
         try:
             with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [PATIENCE_MS])
+                cursor.execute(
+                    "SELECT set_config('statement_timeout', %s, true)", [str(PATIENCE_MS)]
+                )
                 return list(queryset[: self.list_per_page + 1])
         except OperationalError as exc:
             if not isinstance(exc.__cause__, QueryCanceled):
