@@ -28,6 +28,7 @@ from ingestion.leases import Lease, Slot
 from ingestion.pipeline import Committed, process
 from ingestion.sources.base import MessageBatch
 from payflow.lib.errors import CheckpointMoved, PositionLost, Retryable, SourceUnavailable
+from payflow.lib.failpoints import fail_point
 from payflow.lib.logs import bound
 
 logger = logging.getLogger(__name__)
@@ -129,6 +130,7 @@ class Drainer:
             self._on_commit(done)
         logger.info("committed a batch", extra={"action": "batch_committed", **done.log_context()})
         reader.consumer.acknowledge_batch(batch)
+        fail_point("after_acknowledge")
 
     def _process(self, reader: SourceReader, batch: MessageBatch, lease: Lease) -> Committed:
         if self._slot is None or reader.bundle is None:
