@@ -88,7 +88,7 @@ def read_secret(name: str, *, fallback_file: Path | None = None) -> str:
 
 
 def generated_secret(path: Path) -> str:
-    """The secret in `path`; 43 random URL-safe characters are written there the first time.
+    """The secret in `path`; 64 random URL-safe characters are written there the first time.
 
     Safe when several processes ask at once (the first one wins), and never half written.
     """
@@ -97,7 +97,7 @@ def generated_secret(path: Path) -> str:
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
-    write_private(draft, secrets.token_urlsafe(32) + "\n")
+    write_private(draft, secrets.token_urlsafe(48) + "\n")
     try:
         with suppress(FileExistsError):
             os.link(draft, path)

@@ -95,9 +95,8 @@ class KeysetChangeList(ChangeList):
         self.show_admin_actions = False
         self.can_show_all = self.multi_page = False
         self.paginator = NoPaginator(self.list_per_page)
-        self.estimate = (
-            None if self.query or self.has_active_filters else estimated_rows(self.opts.db_table)
-        )
+        self.last_hour_url = self.get_query_string({"arrived": "1h"}, remove=["before", "after"])
+        self.summary = "" if self.query or self.has_active_filters else self._summary()
 
     def _summary(self) -> str:
         rows = estimated_rows(self.opts.db_table)
