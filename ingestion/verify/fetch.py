@@ -36,20 +36,25 @@ def fetch_frame(
     """
     with cursor.copy(_COPY.format(query), parameters) as copy:
         data = b"".join(copy)
+    frame = read_lines(data, schema=schema)
+    if data.count(b"\\") != data.count(b"\\N"):  # some are no nulls
+        frame = frame.with_columns(pl.col(pl.String).str.replace_many(_ESCAPED))
+    return frame
+
+
+def read_lines(data: bytes, *, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Rows of tab-separated values, \\N for null, with nothing unescaped."""
     if not data:
         return pl.DataFrame(schema=schema)
-    read_as = {name: _read_as(dtype) for name, dtype in schema.items()}
     frame = pl.read_csv(
         io.BytesIO(data),
         has_header=False,
-        schema=read_as,
+        schema={name: _read_as(dtype) for name, dtype in schema.items()},
         separator="\t",
         quote_char=None,
         null_values="\\N",
         empty_string_is_null=False,
     )
-    if data.count(b"\\") != data.count(b"\\N"):  # some are no nulls
-        frame = frame.with_columns(pl.col(pl.String).str.replace_many(_ESCAPED))
     return frame.cast(pl.Schema(schema))
 
 

@@ -14,7 +14,7 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
-from ingestion.verify.fetch import fetch_frame
+from ingestion.verify.fetch import fetch_frame, read_lines
 from ingestion.verify.snapshot import Manifest
 
 _TIME: Final = pl.Datetime("us", "UTC")
@@ -117,11 +117,17 @@ def _exact(schema: Mapping[str, pl.DataType]) -> list[sql.Composable]:
 _TRANSACTIONS: Final = _select(
     "normalized_transactions", _exact(TRANSACTION_SCHEMA), key="id", order="id"
 )
-_METRICS: Final = _select(
-    "dynamic_metrics",
-    [sql.Identifier(name) for name in ("event_id", "metric_type", "metric_data")],
-    key="event_id",
-    order="event_id, metric_type",
+# four short rows an event: a row of COPY costs more than it holds. jsonb's text has no line ends
+_METRIC_LINES: Final = sql.SQL("""
+SELECT string_agg(event_id || E'\\t' || metric_type || E'\\t' || metric_data, E'\\n')
+FROM ({}) AS rows
+""").format(
+    _select(
+        "dynamic_metrics",
+        [sql.Identifier(name) for name in ("event_id", "metric_type", "metric_data")],
+        key="event_id",
+        order="event_id, metric_type",
+    )
 )
 _OUTCOMES: Final = _select("batch_outcomes", _exact(OUTCOME_SCHEMA), key="id", order="id")
 _ITEMS: Final = _select(
@@ -148,11 +154,12 @@ def read_stored(cursor: psycopg.Cursor[Any], manifests: Sequence[Manifest]) -> S
         "slot": [manifest.id >> 12 & 1023 for manifest in manifests],
     }
     transactions = fetch_frame(cursor, _TRANSACTIONS, own, schema=TRANSACTION_SCHEMA)
+    (lines,) = cursor.execute(_METRIC_LINES, own).fetchone() or (None,)
     cursor.execute(_ITEMS, own)
     items = [dict(zip(ITEM_COLUMNS, row, strict=True)) for row in cursor.fetchall()]
     return Stored(
         transactions=transactions.with_columns(pl.col("event_key").str.replace_all("-", "")),
-        metrics=fetch_frame(cursor, _METRICS, own, schema=METRIC_SCHEMA),
+        metrics=read_lines((lines or "").encode(), schema=METRIC_SCHEMA),
         outcomes=fetch_frame(cursor, _OUTCOMES, own, schema=OUTCOME_SCHEMA),
         items=items,
     )

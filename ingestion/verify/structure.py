@@ -78,16 +78,9 @@ LEFT JOIN batches b ON b.id = t.batch
 LEFT JOIN partitions p ON p.id = b.partition_id
 LEFT JOIN sources s ON s.id = p.source_id
 WHERE t.event_key IN (
-    SELECT event_key FROM normalized_transactions GROUP BY event_key HAVING count(*) > 1)
-ORDER BY t.event_key, t.id
-"""
-_REPEATS_OF = """
-SELECT t.event_key::text, t.id, b.id, b.partition_id, b.received_at, s.broker_type
-FROM normalized_transactions t
-LEFT JOIN batches b ON b.id = t.batch
-LEFT JOIN partitions p ON p.id = b.partition_id
-LEFT JOIN sources s ON s.id = p.source_id
-WHERE t.event_key = ANY(%(keys)s::uuid[])
+    SELECT event_key FROM normalized_transactions
+    WHERE %(keys)s::uuid[] IS NULL OR event_key = ANY(%(keys)s::uuid[])
+    GROUP BY event_key HAVING count(*) > 1)
 ORDER BY t.event_key, t.id
 """
 
@@ -155,10 +148,7 @@ def check_keys(
     A live message looks back over the horizon only: a redelivery beyond it is stored again by
     design. Returns how many of these there are.
     """
-    if keys is None:
-        cursor.execute(_REPEATED_KEYS)
-    else:
-        cursor.execute(_REPEATS_OF, {"keys": keys})
+    cursor.execute(_REPEATED_KEYS, {"keys": keys})
     horizon = timedelta(days=settings.PAYFLOW["HORIZON_DAYS"])
     first_key, first_id, beyond = "", 0, 0
     for key, identifier, batch, partition, received_at, broker_type in cursor:

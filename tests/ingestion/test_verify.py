@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -30,6 +31,7 @@ from ingestion.verify import Scope, run, verify
 from ingestion.verify.fetch import fetch_frame
 from ingestion.verify.report import LISTED
 from ingestion.verify.scope import open_connection
+from ingestion.verify.stored import read_stored
 from metrics.models import NormalizedTransaction
 from payflow.lib.errors import Permanent
 
@@ -64,7 +66,7 @@ def taken(ingest, event, messages, monkeypatch):
     return second
 
 
-def change(statement: str, *parameters: object) -> None:
+def change(statement: str, *parameters: Any) -> None:
     """Change exactly one row behind payflow's back."""
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
@@ -104,6 +106,35 @@ def test_what_the_path_wrote_is_clean(taken):
         assert report.compared[name] > 0
 
 
+def test_how_batches_are_put_together_does_not_matter(taken, monkeypatch):
+    """Batches are evaluated again alone, a few at a time or all at once, with one result."""
+    compared = verify().compared
+    for parts in (1, 25):
+        monkeypatch.setattr(run, "UNIT_PARTS", parts)
+        report = verify()
+
+        assert report.is_clean
+        assert report.compared == compared
+
+
+def test_a_row_that_the_database_refused_is_accounted_for(ingest, event):
+    """It is a failed item and no transaction, though evaluate() accepts it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE normalized_transactions ADD CONSTRAINT refuses CHECK (channel <> 'fax')"
+        )
+    try:
+        took = ingest([event(1), event(2, channel="fax"), event(2, channel="fax"), event(3)])
+        report = verify()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE normalized_transactions DROP CONSTRAINT refuses")
+
+    assert (took.accepted, took.failed) == (2, 2)
+    assert report.listed == []
+    assert report.compared["failed_items"] == 2
+
+
 def test_ignored_messages_are_accounted_for(ingest):
     """A route that leaves messages to others is recomputed too."""
     charge = {"object": "charge", "id": "ch_1", "created": 1772445600, "amount": 1099}
@@ -120,16 +151,15 @@ def test_positions_of_other_partitions_and_ingestion_meanwhile_do_not_matter(
     taken, ingest, event, monkeypatch
 ):
     """Batches committed after the snapshot are no business of this run."""
-    read = run.read_stored
     late = [event(400 + n) for n in range(30)]
 
-    def ingest_then_read(cursor, manifest):
+    def ingest_then_read(cursor, manifests):
         if late:
             worker = threading.Thread(target=_take_in, args=(ingest, late.copy()))
             worker.start()
             worker.join()
             late.clear()
-        return read(cursor, manifest)
+        return read_stored(cursor, manifests)
 
     monkeypatch.setattr(run, "read_stored", ingest_then_read)
     report = verify()
@@ -409,7 +439,7 @@ def test_the_same_event_in_another_leaf_is_found(taken):
     with connection.cursor() as cursor:
         cursor.execute("SELECT upper_id FROM write_leaf")
         (upper,) = cursor.fetchone()
-    columns = [f.column for f in NormalizedTransaction._meta.fields if f.column != "id"]
+    columns = [f.column or "" for f in NormalizedTransaction._meta.fields if f.column != "id"]
     names = ", ".join(columns)
     change(
         f"INSERT INTO normalized_transactions (id, {names}) "
@@ -477,7 +507,7 @@ def test_a_missing_manifest_row_is_found(taken):
 def test_a_batch_that_counts_twice_is_found(taken):
     """Two manifest rows for the same positions break the chain."""
     batch = Batch.objects.order_by("id")[1]
-    columns = [f.column for f in Batch._meta.fields if f.column not in ("id", "last_id")]
+    columns = [f.column or "" for f in Batch._meta.fields if f.column not in ("id", "last_id")]
     names = ", ".join(columns)
     hour = 3_600_000 << 22
     change(
