@@ -23,6 +23,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import psycopg  # noqa: E402
+
 from bench.preload import preload  # noqa: E402
 from tests.kill.world import World  # noqa: E402
 
@@ -96,7 +98,7 @@ def _measure_pipeline(world: World, *, events: int, processes: int) -> dict[str,
     """Wait for the workers, publish everything while the source is paused, then let them go."""
     world.sql("UPDATE sources SET paused_at = NULL WHERE name = 'demo'")
     workers = world.start_celery(processes=processes)
-    _wait_for_drainers(world, processes)
+    wait_for_drainers(world, processes)
     world.sql("UPDATE sources SET paused_at = now() WHERE name = 'demo'")
     before = world.committed()
     world.publish(_events(world, events))
@@ -139,7 +141,8 @@ def _events(world: World, count: int) -> list[bytes]:
     return path.read_bytes().splitlines()
 
 
-def _wait_for_drainers(world: World, processes: int) -> None:
+def wait_for_drainers(world: World, processes: int) -> None:
+    """Until that many drainers live."""
     deadline = time.monotonic() + 60
     while True:
         live = world.sql("SELECT count(*) FROM drainers WHERE seen_at > now() - interval '2 s'")
@@ -191,12 +194,12 @@ def _write_script(
 
 
 def _copy_out(world: World, query: str, out: Any) -> None:
-    import psycopg
-
-    with psycopg.connect(world.urls.database_url) as connection:
-        with connection.cursor().copy(query) as copy:
-            for data in copy:
-                out.write(data)
+    with (
+        psycopg.connect(world.urls.database_url) as connection,
+        connection.cursor().copy(query) as copy,
+    ):
+        for data in copy:
+            out.write(data)
 
 
 def _cpu(world: World, worker: subprocess.Popen[bytes]) -> dict[str, float]:

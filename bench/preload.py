@@ -81,7 +81,9 @@ def _copy_chunk(connection: psycopg.Connection[Any], *, tick: int, seed: int) ->
         metadata=pl.lit('{"risk_score":0.231,"card_brand":"Visa","card_last4":"1234"}'),
     )
     metrics = pl.concat(
-        frame.select(pl.col("id").alias("event_id"), metric_type=pl.lit(kind), metric_data=pl.lit(data))
+        frame.select(
+            pl.col("id").alias("event_id"), metric_type=pl.lit(kind), metric_data=pl.lit(data)
+        )
         for kind, data in (
             ("COUNTER", '{"approved":1,"transactions":1}'),
             ("GAUGE", '{"largest_payment":712.1}'),

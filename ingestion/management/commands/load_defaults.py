@@ -1,4 +1,4 @@
-"""manage.py load_defaults: the shipped schemas and rules, the demo source, the leaves. Idempotent."""
+"""manage.py load_defaults: shipped schemas and rules, the demo source, leaves. Idempotent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ _ROOT: Final = Path(__file__).resolve().parents[3]
 SHIPPED: Final = (_ROOT / "ingestion" / "schemas", _ROOT / "metrics" / "rule_sets")
 DEMO: Final = {
     "broker_type": "redis_streams",
-    "settings": {"url": "env:STREAMS_URL", "stream": "payflow.demo", "partitions": 4},
+    "settings": {
+        "url": "env:STREAMS_URL",
+        "stream": "payflow.demo",
+        "partitions": 4,
+        "linger_ms": 40,
+    },
     "schema_name": "transaction",
 }
 

@@ -28,5 +28,6 @@ class Command(BaseCommand):
             return
         for row in rows:
             self.stdout.write(
-                f"{row['leaf']:<40} {max(0, row['rows']):>14,} rows {row['bytes'] / 2**20:>10,.1f} MiB"
+                f"{row['leaf']:<40} {max(0, row['rows']):>14,} rows "
+                f"{row['bytes'] / 2**20:>10,.1f} MiB"
             )
