@@ -21,7 +21,7 @@ DEMO: Final = {
         "url": "env:STREAMS_URL",
         "stream": "payflow.demo",
         "partitions": 4,
-        "linger_ms": 40,
+        "linger_ms": 25,
     },
     "schema_name": "transaction",
 }
