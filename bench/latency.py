@@ -1,6 +1,7 @@
 """From publish to visible row: events at a steady rate through Celery workers.
 
-    python bench/latency.py [--rate 2000] [--seconds 20] [--processes 2] [--json]
+    python bench/latency.py [--rate 2000] [--seconds 20] [--processes 2] [--linger-ms 20]
+        [--json]
 
 The latency of an event is the time of its commit less the time that the stream's server gave it;
 both clocks are this machine's. The first seconds, in which leases are shared out, do not count.
@@ -33,20 +34,30 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", action="store_true", help="print the JSON line only")
+    parser.add_argument("--linger-ms", type=int, default=20, help="setting of the source")
     options = parser.parse_args()
-    result = run(rate=options.rate, seconds=options.seconds, processes=options.processes)
+    result = run(
+        rate=options.rate,
+        seconds=options.seconds,
+        processes=options.processes,
+        linger_ms=options.linger_ms,
+    )
     if not options.json:
         for name, value in result.items():
             print(f"{name:<20}{value}")
     print(json.dumps(result))
 
 
-def run(*, rate: int, seconds: int, processes: int) -> dict[str, Any]:
+def run(*, rate: int, seconds: int, processes: int, linger_ms: int) -> dict[str, Any]:
     directory = ROOT / "var" / "bench" / "latency"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     world = World(directory, partitions=2 * processes, durable=True)
     try:
+        world.sql(
+            "UPDATE sources SET settings = settings || jsonb_build_object('linger_ms', %s::int)",
+            linger_ms,
+        )
         world.start_celery(processes=processes)
         wait_for_drainers(world, processes)
         world.manage(
@@ -60,6 +71,7 @@ def run(*, rate: int, seconds: int, processes: int) -> dict[str, Any]:
     quantile = warm["ms"].quantile
     return {
         "rate": rate,
+        "linger_ms": linger_ms,
         "events": warm.height,
         "batches": events["file"].n_unique(),
         **{f"p{p}_ms": round(quantile(p / 100, "nearest") or 0, 1) for p in (50, 95, 99)},

@@ -17,12 +17,7 @@ _ROOT: Final = Path(__file__).resolve().parents[3]
 SHIPPED: Final = (_ROOT / "ingestion" / "schemas", _ROOT / "metrics" / "rule_sets")
 DEMO: Final = {
     "broker_type": "redis_streams",
-    "settings": {
-        "url": "env:STREAMS_URL",
-        "stream": "payflow.demo",
-        "partitions": 4,
-        "linger_ms": 25,
-    },
+    "settings": {"url": "env:STREAMS_URL", "stream": "payflow.demo", "partitions": 4},
     "schema_name": "transaction",
 }
 
