@@ -39,9 +39,9 @@ FROM batches WHERE id >= %s
 #: the same rows with other ids and keys: the hour stays in front of the key, so locality stays
 _TRANSACTIONS = """
 COPY (SELECT id + {shift}, batch + {shift}, occurred_at, received_at, payload_hash, latency_us,
-    ordinal, part, (left(event_key::text, 32)
-        || translate(right(event_key::text, 4), '0123456789abcdef', '123456789abcdef0'))::uuid, amount, currency,
-    payment_method, payment_status, channel, processor, transaction_type, transaction_id,
+    ordinal, part, (left(event_key::text, 32) || translate(right(event_key::text, 4),
+        '0123456789abcdef', '123456789abcdef0'))::uuid,
+    amount, currency, payment_method, payment_status, channel, processor, transaction_type, transaction_id,
     merchant_id, merchant_category, customer_id, country, error_code, correlation_id, metadata
     FROM normalized_transactions WHERE batch = {batch} ORDER BY id) TO STDOUT
 """
@@ -170,7 +170,8 @@ def _measure_copy(world: World, *, first_id: int, processes: int) -> float:
         for script in scripts
     ]
     assert [process.wait() for process in running] == [0] * processes
-    return sum(accepted for *_, accepted in batches) / (time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return float(sum(accepted for *_, accepted in batches) / seconds)
 
 
 def _write_script(

@@ -24,7 +24,8 @@ _WINDOW: Final = timedelta(minutes=5)
 _UPSERT_GROUPS = """
 INSERT INTO failure_groups (id, fingerprint_version, source_id, schema_name, stage, reason, field,
     first_seen, last_seen, count)
-SELECT g.id, %(version)s, %(source)s, %(schema)s, g.stage, g.reason, g.field, %(at)s, %(at)s, g.count
+SELECT g.id, %(version)s, %(source)s, %(schema)s, g.stage, g.reason, g.field, %(at)s, %(at)s,
+    g.count
 FROM unnest(%(ids)s::uuid[], %(stages)s::text[], %(reasons)s::text[], %(fields)s::text[],
     %(counts)s::bigint[]) AS g (id, stage, reason, field, count)
 ON CONFLICT (id) DO UPDATE SET count = failure_groups.count + EXCLUDED.count,

@@ -102,14 +102,21 @@ class PaymentMetrics(models.Model):
     class Meta:
         abstract = True
 
+    def __str__(self) -> str:
+        return f"{self.window_start:%Y-%m-%d %H:%M} {self.currency} {self.payment_status}"
+
 
 class PaymentMetrics5m(PaymentMetrics):
+    """Cells of 5 minutes."""
+
     class Meta:
         db_table = "payment_metrics_5m"
         verbose_name = verbose_name_plural = "payment metrics (5 min)"
 
 
 class PaymentMetrics1h(PaymentMetrics):
+    """Cells of an hour; the day is the view payment_metrics_1d over them."""
+
     class Meta:
         db_table = "payment_metrics_1h"
         verbose_name = verbose_name_plural = "payment metrics (1 h)"

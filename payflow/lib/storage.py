@@ -17,7 +17,7 @@ class WriteOnceFileStorage(FileSystemStorage):
     """A FileSystemStorage that never renames, never overwrites, and syncs file and directory."""
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:  # noqa: ARG002
-        """The name as it is: a name that exists is an error of the caller, not a reason to rename."""
+        """The name as it is: one that exists is the caller's error, not a reason to rename."""
         return name
 
     def _save(self, name: str, content: File[Any]) -> str:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.files.storage import storages
 from django.core.management import call_command
 
 from ingestion.ingest import IngestReport, ingest_file
 
 
 @pytest.fixture
-def ready(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[None]:
+def ready(transactional_db: None, tmp_path: Path, settings: Any) -> None:
     """Leaves made, shipped configuration loaded, an archive of this test alone."""
     settings.STORAGES = settings.STORAGES | {
         "archive": {
@@ -24,10 +23,7 @@ def ready(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[Non
             "OPTIONS": {"location": str(tmp_path / "archive")},
         }
     }
-    storages._storages = {}
     call_command("load_defaults", verbosity=0)
-    yield
-    storages._storages = {}
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("ready")
 
 def test_leaves_of_all_tables_share_their_bounds_and_lie_two_ahead():
     """Retention drops them together, and no commit ever waits for one to be made."""
-    bounds = {}
+    bounds: dict[str, set[str]] = {}
     for row in leaf_status():
         bounds.setdefault(row["leaf"].rsplit("_p", 1)[1], set()).add(row["bounds"])
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from datetime import UTC, datetime
 from typing import get_args
 
 import psycopg
 import pytest
 
+from payflow.lib.event_id import first_id_at
 from payflow.lib.failpoints import FailPoint
 from tests.kill.traffic import Expected, make
 from tests.kill.world import LEASE_S, World
@@ -68,11 +70,12 @@ def _add(total: Expected, more: Expected) -> None:
 
 
 def _pretend_old_leaf(world: World) -> int:
-    """As if the leaf that is being written ended now; 1 if the workers had entered the right one."""
+    """As if the leaf that is being written had ended; 1 if the workers had entered it."""
     with psycopg.connect(world.urls.database_url) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_WRITE_LEAF])
         cursor = connection.execute(
             "UPDATE write_leaf SET upper_id = lower_id, lower_id = lower_id - (upper_id - lower_id)"
-            " WHERE upper_id > (extract(epoch FROM clock_timestamp()) * 1000 - 1577836800000)::bigint << 22"
+            " WHERE upper_id > %s",
+            [first_id_at(datetime.now(UTC))],
         )
         return cursor.rowcount

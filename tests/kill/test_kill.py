@@ -47,7 +47,7 @@ def test_kill_9_at_random_moments_loses_and_doubles_nothing(payflow_world: World
 def test_celery_workers_survive_kills_flushall_and_a_restart_of_the_streams(
     payflow_world: World,
 ) -> None:
-    """A pool child and then the whole worker die, the broker forgets everything, Valkey restarts."""
+    """A pool child and then the whole worker die, the broker forgets all, Valkey restarts."""
     messages, expected = make(40_000, seed=SEED + 1)
     ingest, _tasks = payflow_world.start_celery()
     publisher = _publish_in_background(payflow_world, messages, per_second=2_000)
@@ -160,7 +160,7 @@ def _is_frozen(pid: int) -> bool:
 
 
 def _leases(world: World) -> int:
-    return world.sql("SELECT count(*) FROM partitions WHERE leased_until IS NOT NULL")[0][0]
+    return int(world.sql("SELECT count(*) FROM partitions WHERE leased_until IS NOT NULL")[0][0])
 
 
 def _stopped(world: World) -> list[tuple[str, str, int]]:

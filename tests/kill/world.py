@@ -1,4 +1,4 @@
-"""A whole payflow of its own: servers, database, workers as real processes, and ways to hurt them."""
+"""A whole payflow of its own: servers, database, real worker processes, and ways to hurt them."""
 
 from __future__ import annotations
 
@@ -171,8 +171,8 @@ class World:
 
     def state(self) -> str:
         rows = self.sql(
-            "SELECT name, state, position, sequence_number, attempts, leased_by, leased_until - now(),"
-            " stopped_reason, last_error FROM partitions ORDER BY id"
+            "SELECT name, state, position, sequence_number, attempts, leased_by,"
+            " leased_until - now(), stopped_reason, last_error FROM partitions ORDER BY id"
         )
         tails = "\n".join(
             f"--- {log.name}\n{log.read_text()[-1500:]}" for log in sorted(self.logs.iterdir())
