@@ -41,8 +41,9 @@ _TRANSACTIONS = """
 COPY (SELECT id + {shift}, batch + {shift}, occurred_at, received_at, payload_hash, latency_us,
     ordinal, part, (left(event_key::text, 32) || translate(right(event_key::text, 4),
         '0123456789abcdef', '123456789abcdef0'))::uuid,
-    amount, currency, payment_method, payment_status, channel, processor, transaction_type, transaction_id,
-    merchant_id, merchant_category, customer_id, country, error_code, correlation_id, metadata
+    amount, currency, payment_method, payment_status, channel, processor, transaction_type,
+    transaction_id, merchant_id, merchant_category, customer_id, country, error_code,
+    correlation_id, metadata
     FROM normalized_transactions WHERE batch = {batch} ORDER BY id) TO STDOUT
 """
 _COLUMNS = {

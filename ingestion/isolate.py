@@ -18,9 +18,10 @@ from django.db import DatabaseError
 from ingestion.evaluate import FailedPart, Outcome
 from ingestion.parsing import Reason
 from ingestion.parsing.reasons import problem
+from payflow.lib.copy import copy_frame
 from payflow.lib.errors import Retryable
 
-_COPY_LINE: Final = re.compile(r"COPY \w+, line (\d+)(?:, column (\w+))?")
+_COPY_LINE: Final = re.compile(r"COPY \w+, line (\d+)")
 #: 22 data exception, 54 program limit exceeded
 _CLASSES: Final = ("22", "54")
 #: not null and check constraints: on a row in COPY they concern its own columns
@@ -36,21 +37,34 @@ class RowRefused(Retryable):
         self.column = column
 
 
-def refused_row(exc: DatabaseError, rows: pl.DataFrame) -> RowRefused | None:
-    """The row of `rows` (in COPY order) that `exc` is about; None when no row is to blame."""
-    cause = exc.__cause__
-    if not isinstance(cause, psycopg.Error):
-        return None
+def copy_events(
+    cursor: Any, table: str, rows: pl.DataFrame, *, key: str, kept: pl.DataFrame
+) -> None:
+    """COPY rows that belong to accepted events, `key` being the event's id.
+
+    Raises RowRefused with the event (a row of `kept`) when the database refuses one of its rows.
+    """
+    try:
+        copy_frame(cursor, table, rows)
+    except DatabaseError as exc:
+        cause = exc.__cause__
+        if not isinstance(cause, psycopg.Error) or (line := _refused_line(cause)) is None:
+            raise
+        raise RowRefused(
+            row=kept.row(by_predicate=pl.col("id") == rows[key][line - 1], named=True),
+            column=cause.diag.column_name or "",
+            state=cause.sqlstate or "",
+            constraint=cause.diag.constraint_name or "",
+        ) from exc
+
+
+def _refused_line(cause: psycopg.Error) -> int | None:
+    """The line of COPY, from 1, whose own content is refused; None when no line is to blame."""
     state = cause.sqlstate or ""
-    place = _COPY_LINE.search(cause.diag.context or "")
-    if place is None or not (state.startswith(_CLASSES) or state in _STATES):
+    if not (state.startswith(_CLASSES) or state in _STATES):
         return None
-    return RowRefused(
-        row=rows.row(int(place[1]) - 1, named=True),
-        column=place[2] or cause.diag.column_name or "",
-        state=state,
-        constraint=cause.diag.constraint_name or "",
-    )
+    place = _COPY_LINE.search(cause.diag.context or "")
+    return int(place[1]) if place else None
 
 
 def without_row(outcome: Outcome, refused: RowRefused) -> Outcome:

@@ -129,19 +129,26 @@ def process(batch: MessageBatch, *, lease: Lease, slot: Slot, bundle: CompiledBu
 
 
 def _commit_until_decided(work: Work) -> Committed:
-    """Commit; begin again for a new leaf, for a key stored meanwhile, or without a refused row."""
+    """Commit; begin again in a new leaf, or when a key was stored meanwhile: now it is seen."""
     for _ in range(MAX_TRIES):
         try:
-            return _commit(work)
+            return _commit_without_refused(work)
         except LeafEnded:
             roll_over()
             time.sleep(0.02)
-        except RowRefused as refused:
-            work = replace(work, outcome=without_row(work.outcome, refused))
         except DatabaseError as exc:
             if not _is_key_stored_meanwhile(exc):
                 raise
     raise DuplicateTransactionError(f"gave up after {MAX_TRIES} tries")
+
+
+def _commit_without_refused(work: Work) -> Committed:
+    """Commit; a row that the database refuses is failed, and the rest committed without it."""
+    while True:
+        try:
+            return _commit(work)
+        except RowRefused as refused:
+            work = replace(work, outcome=without_row(work.outcome, refused))
 
 
 def _commit(work: Work) -> Committed:

@@ -12,12 +12,11 @@ from datetime import datetime
 from typing import Any, Final
 
 import polars as pl
-from django.db import DatabaseError
 
 from deadletter.store import FailedRow
 from ingestion.duplicates import StoreOutcome
 from ingestion.evaluate import METRIC_PREFIX, METRIC_TYPES, FailedPart
-from ingestion.isolate import refused_row
+from ingestion.isolate import copy_events
 from ingestion.leases import Lease
 from ingestion.numbering import Numbering
 from ingestion.sources.base import MessageBatch
@@ -86,14 +85,8 @@ def write_transactions(
         pl.lit(first_id, pl.Int64).alias("batch"),
         pl.lit(received_at.isoformat(), pl.String).alias("received_at"),
     )
-    try:
-        copy_frame(cursor, "normalized_transactions", rows)
-    except DatabaseError as exc:
-        refused = refused_row(exc, kept)
-        if refused is None:
-            raise
-        raise refused from exc
-    copy_frame(cursor, "dynamic_metrics", metric_rows(kept))
+    copy_events(cursor, "normalized_transactions", rows, key="id", kept=kept)
+    copy_events(cursor, "dynamic_metrics", metric_rows(kept), key="event_id", kept=kept)
 
 
 def metric_rows(kept: pl.DataFrame) -> pl.DataFrame:

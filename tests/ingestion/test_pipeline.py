@@ -153,23 +153,32 @@ def test_a_message_over_1_mib_fails_and_its_bytes_stay_in_the_archive(ingest, ev
     assert len(body) > 2**20
 
 
-def test_a_row_that_the_database_refuses_fails_alone(ingest, event):
-    """SQLSTATE 23514 on one row: it becomes a failed item, the others are committed."""
+@pytest.mark.parametrize(
+    ("table", "check"),
+    [
+        ("normalized_transactions", "amount <> 13"),
+        ("dynamic_metrics", "metric_data->>'transaction_amount' NOT LIKE '13%'"),
+    ],
+)
+def test_rows_that_the_database_refuses_fail_alone(ingest, event, table: str, check: str):
+    """SQLSTATE 23514, of the event or of its metrics: failed items; the others are committed."""
+    refused = [event(n, amount=13) for n in range(10, 18)]
     with connection.cursor() as cursor:
-        cursor.execute(
-            "ALTER TABLE normalized_transactions ADD CONSTRAINT no_thirteen CHECK (amount <> 13)"
-        )
+        cursor.execute(f"ALTER TABLE {table} ADD CONSTRAINT no_thirteen CHECK ({check})")
     try:
-        report = ingest([event(1), event(2), event(3, amount=13), event(1), event(4)])
+        report = ingest([event(1), event(2), *refused, event(1), event(4)])
     finally:
         with connection.cursor() as cursor:
-            cursor.execute("ALTER TABLE normalized_transactions DROP CONSTRAINT no_thirteen")
+            cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT no_thirteen")
 
-    assert (report.accepted, report.failed, report.duplicates) == (3, 1, 1)
-    item = FailedItem.objects.get()
-    assert (item.reason, item.transaction_id) == ("refused_by_database", "tx-3")
-    assert "13" not in str(item.errors)
-    assert BatchOutcome.objects.filter(outcome="refused").count() == 1
+    assert (report.accepted, report.failed, report.duplicates) == (3, 8, 1)
+    for item in FailedItem.objects.all():
+        assert item.reason == "refused_by_database"
+        assert "no_thirteen" in str(item.errors)
+    assert {i.transaction_id for i in FailedItem.objects.all()} == {
+        e["transaction_id"] for e in refused
+    }
+    assert BatchOutcome.objects.filter(outcome="refused").count() == 8
 
 
 def test_a_second_run_over_a_file_reads_nothing(ingest, event, tmp_path: Path):
