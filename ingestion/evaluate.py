@@ -63,7 +63,8 @@ class Outcome:
     """One verdict for every part of a batch."""
 
     parts: int
-    #: accepted parts by ordinal: ordinal, part, late, the columns of Parsed, "metric:<TYPE>"
+    #: accepted parts by ordinal: ordinal, part, late, key_hex (event_key as text), the columns of
+    #: Parsed, "metric:<TYPE>"
     accepted: pl.DataFrame
     failed: list[FailedPart]
     #: ordinals that the configuration routes away
@@ -119,7 +120,9 @@ def _complete(columns: pl.DataFrame, batch: MessageBatch) -> pl.DataFrame:
         columns = _identify_by_position(columns, coordinates)
     window_end = pl.col("occurred_at").dt.truncate("5m") + WINDOW
     return columns.with_columns(
-        part=pl.lit(0, pl.Int32), late=window_end + LATE_AFTER < pl.col("broker_time")
+        part=pl.lit(0, pl.Int32),
+        key_hex=pl.col("event_key").bin.encode("hex"),
+        late=window_end + LATE_AFTER < pl.col("broker_time"),
     )
 
 

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import polars as pl
 import psycopg
@@ -43,7 +44,6 @@ from metrics.store import write_cells
 from payflow.lib.errors import DuplicateTransactionError, LeafEnded, StorageError
 from payflow.lib.failpoints import fail_point
 
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 #: times that a commit begins again for a key that another commit stored meanwhile, or a new leaf
@@ -81,38 +81,39 @@ class Work:
     timings: dict[str, float]
 
 
+class Stopwatch:
+    """Times the steps before the transaction."""
+
+    def __init__(self) -> None:
+        #: milliseconds by step
+        self.timings: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.timings[step] = round((time.perf_counter() - start) * 1000, 3)
+
+
 def process(batch: MessageBatch, *, lease: Lease, slot: Slot, bundle: CompiledBundle) -> Committed:
     """Take one batch through steps 2 to 5.
 
     Raises Retryable or a database error for a bad world: nothing was written, or it cannot be
     known; the caller reads the checkpoint again before it goes on.
     """
-    timings: dict[str, float] = {}
+    watch = Stopwatch()
     fail_point("after_read")
-    scrubbed = _timed(
-        timings,
-        "scrub",
-        lambda: scrub(
-            batch.bodies,
-            batch.keys,
-            batch.headers,
-            rules=bundle.scrub,
-            key=settings.PAYFLOW["SCRUB_KEY"].encode(),
-        ),
-    )
-    batch = batch.with_bodies(scrubbed.bodies, keys=scrubbed.keys, headers=scrubbed.headers)
+    with watch("scrub"):
+        key = settings.PAYFLOW["SCRUB_KEY"].encode()
+        scrubbed = scrub(batch.bodies, batch.keys, batch.headers, rules=bundle.scrub, key=key)
+        batch = batch.with_bodies(scrubbed.bodies, keys=scrubbed.keys, headers=scrubbed.headers)
     fail_point("after_scrub")
-    outcome = _timed(timings, "evaluate", lambda: evaluate(batch, bundle))
-    outcome = replace(outcome, accepted=_with_key_hex(outcome.accepted))
+    with watch("evaluate"):
+        outcome = evaluate(batch, bundle)
     fail_point("after_evaluate")
-    file = _timed(
-        timings,
-        "archive",
-        lambda: archive.write(
-            batch, scrubbed=scrubbed, outcome=outcome, lease=lease, bundle=bundle
-        ),
-    )
-    if timings["archive"] > settings.PAYFLOW["LEASE_S"] * 500:
+    with watch("archive"):
+        file = archive.write(batch, scrubbed=scrubbed, outcome=outcome, lease=lease, bundle=bundle)
+    if watch.timings["archive"] > settings.PAYFLOW["LEASE_S"] * 500:
         raise StorageError("the archive took longer than half the lease")
     fail_point("after_archive")
     return _commit_until_decided(
@@ -123,7 +124,7 @@ def process(batch: MessageBatch, *, lease: Lease, slot: Slot, bundle: CompiledBu
             bundle=bundle,
             outcome=outcome,
             file=file,
-            timings=timings,
+            timings=watch.timings,
         )
     )
 
@@ -257,19 +258,8 @@ def _origin(work: Work) -> deadletters.Origin:
     )
 
 
-def _with_key_hex(accepted: pl.DataFrame) -> pl.DataFrame:
-    return accepted.with_columns(key_hex=pl.col("event_key").bin.encode("hex"))
-
-
 def _is_key_stored_meanwhile(exc: DatabaseError) -> bool:
     cause = exc.__cause__
     return isinstance(cause, psycopg.errors.UniqueViolation) and (
         cause.diag.constraint_name or ""
     ).endswith("_event_key")
-
-
-def _timed(timings: dict[str, float], name: str, step: Callable[[], T]) -> T:
-    start = time.perf_counter()
-    result = step()
-    timings[name] = round((time.perf_counter() - start) * 1000, 3)
-    return result
