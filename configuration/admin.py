@@ -11,7 +11,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
@@ -62,13 +62,8 @@ class SourceAdmin(PageAdmin):
         super().save_model(request, obj, form, change)
         refresh_bundle(obj)
 
-    def response_add(
-        self,
-        request: HttpRequest,
-        obj: Any,
-        post_url_continue: str | None = None,  # noqa: ARG002
-    ) -> HttpResponse:
-        return super().response_add(request, obj, row_url("configuration.source", obj.pk))
+    def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:  # noqa: ARG002
+        return HttpResponseRedirect(row_url("configuration.source", obj.pk))
 
     def get_urls(self) -> list[URLPattern]:
         views = (("pause", self.pause_view), ("resume", self.resume_view))

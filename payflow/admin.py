@@ -14,6 +14,8 @@ admin.site.unregister(Group)
 
 @admin.register(User)
 class PersonAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
+    #: Unfold's bar of actions needs an inline style
+    actions = None
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -22,3 +24,5 @@ class PersonAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
 @admin.register(Group)
 class RoleAdmin(GroupAdmin, ModelAdmin):  # type: ignore[misc]
     """A set of permissions."""
+
+    actions = None

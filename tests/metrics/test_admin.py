@@ -36,12 +36,9 @@ def _link(html: str, words: str) -> str | None:
 def test_pages_by_key_show_every_row_once(ingest, event, look):
     """Older, older, and back: no row twice, none left out, newest first."""
     ingest([event(number) for number in range(120)])
-    url = list_url(TRANSACTIONS)
-    pages = []
-    while url is not None:
-        pages.append(look(url, html=True))
-        older = _link(pages[-1], "Older")
-        url = older and list_url(TRANSACTIONS) + older
+    pages = [look(list_url(TRANSACTIONS), html=True)]
+    while older := _link(pages[-1], "Older"):
+        pages.append(look(list_url(TRANSACTIONS) + older, html=True))
 
     newer = _link(pages[-1], "Newer")
     back = look(list_url(TRANSACTIONS) + str(newer), html=True)
