@@ -163,7 +163,7 @@ def test_stripe_charges_are_taken_and_all_other_objects_ignored(ingest, director
         assert stored[charge["id"]].occurred_at.timestamp() == charge["created"]
     item = FailedItem.objects.get()
     assert (item.reason, item.field) == ("wrong_type", "amount")
-    assert json.loads(bytes(item.payload)) == odd[0]
+    assert json.loads(bytes(item.payload or b"")) == odd[0]
     verdicts = Counter(archive.read(Batch.objects.get().file)["verdict"].to_list())
     assert verdicts["ignored"] == report.ignored
     assert_clean()
@@ -190,7 +190,7 @@ def test_ten_thousand_broken_lines_fail_alone_with_their_own_bytes(ingest, event
 
     assert (report.read, report.accepted, report.failed) == (11_000, 1_000, 10_000)
     items = list(FailedItem.objects.order_by("id"))
-    assert [bytes(i.payload) for i in items] == [b.body for b in broken]
+    assert [bytes(i.payload or b"") for i in items] == [b.body for b in broken]
     wrong = {
         (b.kind, item.reason, item.field)
         for b, item in zip(broken, items, strict=True)
