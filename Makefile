@@ -23,7 +23,7 @@ test: dev
 # Run all tests, the long ones and the kill tests too
 test-all: dev
 	@$(BIN)/python -m pytest -n 2 -m "not kill"
-	@$(BIN)/python -m pytest -m kill
+	@PAYFLOW_KILLS=25 $(BIN)/python -m pytest -m kill
 
 # Check style, types and layers
 lint: dev

@@ -22,17 +22,17 @@ class WriteOnceFileStorage(FileSystemStorage):
 
     def _save(self, name: str, content: File[Any]) -> str:
         target = Path(self.path(name))
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as out:
                 for chunk in _chunks(content):
                     out.write(chunk)
                 out.flush()
                 os.fsync(out.fileno())
             _sync_directory(target.parent)
-        except FileExistsError as exc:
-            raise StorageError(f"{name} exists: archive names are written once") from exc
         except OSError as exc:
+            if target.exists() and isinstance(exc, FileExistsError):
+                raise StorageError(f"{name} exists: archive names are written once") from exc
             raise StorageError(f"cannot write {name}: {exc.strerror}") from exc
         return name
 
