@@ -1,0 +1,138 @@
+"""Leases and slots: one owner at a time, and nobody writes under a lease that was lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+from django.utils import timezone
+
+from configuration.models import Source
+from ingestion import leases
+from ingestion.models import Drainer, Partition
+from payflow.lib.errors import CheckpointMoved
+
+pytestmark = pytest.mark.usefixtures("ready")
+
+
+@pytest.fixture
+def partition() -> Partition:
+    return Partition.objects.create(
+        source=Source.objects.get(name="demo"), name="0", position="0-1"
+    )
+
+
+def _take(partition: Partition, owner: str) -> leases.Lease | None:
+    return leases.take(
+        partition_id=partition.pk,
+        source_id=partition.source_id,
+        source="demo",
+        partition=partition.name,
+        owner=owner,
+    )
+
+
+def _expire(partition: Partition) -> None:
+    Partition.objects.filter(pk=partition.pk).update(
+        leased_until=timezone.now() - timedelta(seconds=1)
+    )
+
+
+def test_a_held_lease_is_refused_to_others(partition: Partition) -> None:
+    """Until it expires; then the next owner gets a higher epoch."""
+    first = _take(partition, "a")
+
+    assert first
+    assert _take(partition, "b") is None
+    _expire(partition)
+    second = _take(partition, "b")
+    assert second
+    assert second.epoch == first.epoch + 1
+
+
+def test_an_owner_takes_its_own_lease_again_at_once(partition: Partition) -> None:
+    """After an error of its own it need not wait for itself, and it gets a new epoch."""
+    first, again = _take(partition, "a"), _take(partition, "a")
+
+    assert first
+    assert again
+    assert again.epoch == first.epoch + 1
+
+
+def test_a_lost_lease_can_neither_be_renewed_nor_marked_nor_released(
+    partition: Partition,
+) -> None:
+    """The zombie changes nothing of the new owner's row."""
+    zombie = _take(partition, "a")
+    _expire(partition)
+    _take(partition, "b")
+    assert zombie
+    before = Partition.objects.values().get()
+
+    with pytest.raises(CheckpointMoved):
+        leases.renew_idle(zombie)
+    with pytest.raises(CheckpointMoved):
+        leases.mark_attempt(zombie)
+    leases.release(zombie)
+    leases.stop(zombie, reason="a zombie's opinion")
+    leases.fail_attempt(zombie, error="a zombie's error")
+
+    assert Partition.objects.values().get() == before
+
+
+def test_two_deaths_on_the_first_batch_stop_the_partition(partition: Partition) -> None:
+    """A death before a first batch does not count, a clean leave neither, a commit wipes it."""
+    _take(partition, "idle")
+    _expire(partition)
+    for owner in ("a", "b"):
+        lease = _take(partition, owner)
+        assert lease
+        leases.mark_attempt(lease)
+        _expire(partition)
+
+    assert _take(partition, "c") is None
+    assert leases.stop_deadly_partitions() == ["0"]
+    stopped = Partition.objects.get()
+    assert (stopped.state, stopped.position) == ("stopped", "0-1")
+    assert "2 workers died" in stopped.stopped_reason
+
+
+def test_an_owner_that_lives_is_not_counted_as_dead(partition: Partition) -> None:
+    """Its own retries after a bad world, and a clean release, take the mark away."""
+    for _ in range(5):
+        lease = _take(partition, "a")
+        assert lease
+        leases.mark_attempt(lease)
+    assert Partition.objects.get().attempts == 1
+
+    leases.release(lease)
+
+    assert Partition.objects.get().attempts == 0
+
+
+def test_slots_are_reused_only_when_their_owner_is_silent() -> None:
+    """And the last tick stays with the slot, so that ids never go back."""
+    first, second = leases.take_slot("a"), leases.take_slot("b")
+    assert {first.number, second.number} == {0, 1}
+    Drainer.objects.filter(slot=first.number).update(
+        last_tick=77, seen_at=F("seen_at") - timedelta(seconds=leases.SLOT_IDLE_S + 1)
+    )
+
+    taken = leases.take_slot("c")
+
+    assert taken.number == first.number
+    assert Drainer.objects.get(slot=taken.number).last_tick == 77
+    assert leases.see(first, bundles="{}") is False
+    assert leases.see(taken, bundles='{"demo": 1}') is True
+
+
+def test_the_fair_share_counts_live_drainers_only() -> None:
+    """ceil(partitions / drainers), with those counted that gave a sign of life just now."""
+    assert leases.fair_share(4) == 4
+    leases.take_slot("a")
+    leases.take_slot("b")
+    leases.take_slot("c")
+    assert leases.fair_share(4) == 2
+    Drainer.objects.filter(owner="c").update(seen_at=timezone.now() - timedelta(seconds=30))
+    assert leases.fair_share(5) == 3
