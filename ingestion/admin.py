@@ -113,7 +113,7 @@ class PartitionAdmin(ReadOnlyAdmin):
             title=f"Resume {row}",
             text="It is read on from the next message. If the cause is still there, it stops "
             "again; nothing is skipped."
-            + (" Then give the file to `manage.py ingest_file` again." if is_file else ""),
+            + (" Then give the file to manage.py ingest_file again." if is_file else ""),
             label="Resume",
             back=row_url("ingestion.partition", row.pk),
             facts=[

@@ -13,6 +13,7 @@ from django.db import connection
 from configuration.models import Source
 from ingestion.leaves import leaf_at
 from ingestion.models import Batch, Drainer, Partition
+from ingestion.partitions import lag_is_known
 from payflow.lib.event_id import first_id_at
 from payflow.lib.pages.display import count, list_url, row_url, span
 
@@ -20,8 +21,6 @@ from payflow.lib.pages.display import count, list_url, row_url, span
 SILENT: Final = timedelta(minutes=10)
 #: seconds of lag that a person should know about
 LAGGING_S: Final = 60
-#: a partition says its lag each second while somebody reads it
-_UNREAD: Final = timedelta(seconds=30)
 _RECENT: Final = timedelta(minutes=15)
 _ERROR_RECENT: Final = timedelta(minutes=2)
 _ORDER: Final = {"bad": 0, "warn": 1, "info": 2}
@@ -55,7 +54,7 @@ def _stopped(partitions: Iterable[Partition]) -> list[Attention]:
         Attention(
             kind="bad",
             icon="error",
-            title=f"Partition {partition} of {partition.source} stopped itself",
+            title=f"Partition {_name(partition)} of {partition.source} stopped itself",
             text=partition.stopped_reason,
             url=row_url("ingestion.partition", partition.pk),
             label="Open partition",
@@ -63,6 +62,10 @@ def _stopped(partitions: Iterable[Partition]) -> list[Attention]:
         for partition in partitions
         if partition.state == Partition.State.STOPPED
     ]
+
+
+def _name(partition: Partition) -> str:
+    return partition.label or partition.name
 
 
 def _sources(partitions: Sequence[Partition], *, now: datetime) -> list[Attention]:
@@ -114,11 +117,11 @@ def _unreached(source: Source, rows: Sequence[Partition], *, now: datetime) -> A
 def _unread(
     source: Source, rows: Sequence[Partition], *, now: datetime, drainers: int
 ) -> Attention | None:
-    seen = [row.lag_at for row in rows if row.lag_at]
-    if seen and max(seen) > now - _UNREAD:
+    if any(lag_is_known(row, now=now) for row in rows):
         return None
+    seen = [row.lag_at for row in rows if row.lag_at]
     text = (
-        "No worker is alive: start one with `manage.py drain`, or look at Celery's workers."
+        "No worker is alive: start one (manage.py drain), or look at Celery's workers."
         if not drainers
         else f"{drainers} workers are alive, but none of them reads it."
     )
@@ -174,7 +177,7 @@ def _leaves(now: datetime) -> list[Attention]:
             kind="bad",
             icon="calendar_clock",
             title="No tables for tomorrow",
-            text="Batches will wait from then on. Run `manage.py partitions ensure`.",
+            text="Batches will wait from then on. Run: manage.py partitions ensure.",
             url=list_url("ingestion.batch"),
             label="Open batches",
         )

@@ -5,6 +5,7 @@ Everything here is the same for every viewer: views.py keeps it for a moment and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from django.utils import timezone
 from deadletter.models import FailureCount
 from ingestion.attention import Attention, what_needs_a_person
 from ingestion.models import Batch, Drainer, Partition
+from ingestion.partitions import lag_is_known
 from metrics.models import PaymentMetrics5m
 from payflow.lib.event_id import first_id_at
 
@@ -102,9 +104,14 @@ def read_overview() -> Overview:
     active = list(
         Partition.objects.filter(state__in=("active", "stopped"))
         .select_related("source")
-        .order_by("-lag_seconds", "pk")
+        .order_by("pk")
     )
-    active.sort(key=lambda partition: -(partition.lag_seconds or 0))
+    attention = what_needs_a_person(active, now=now)
+    for partition in active:
+        if not lag_is_known(partition, now=now):
+            partition.lag_events = partition.lag_seconds = None
+    # unknown first: nobody reads them
+    active.sort(key=lambda p: -math.inf if p.lag_seconds is None else -p.lag_seconds)
     waiting = [partition for partition in active if partition.lag_events is not None]
     batches = list(Batch.objects.select_related("partition__source")[:_LAST_BATCHES])
     return Overview(
@@ -118,7 +125,7 @@ def read_overview() -> Overview:
         reasons=failed_by_reason(midnight),
         batches=batches,
         windows=accepted_windows(now),
-        attention=what_needs_a_person(active, now=now),
+        attention=attention,
         drainers=Drainer.objects.live().count(),
         has_events=bool(batches),
     )

@@ -11,10 +11,12 @@ from django.utils.safestring import SafeString
 
 from ingestion.batch_page import verdicts
 from ingestion.models import Batch, Partition
+from ingestion.partitions import lag_is_known
 from payflow.lib.pages.detail import Button, Card, Head, Notice
 from payflow.lib.pages.display import (
     UNKNOWN,
     count,
+    joined,
     list_url,
     moment,
     mono,
@@ -139,7 +141,10 @@ def batches_card(row: Partition) -> Card:
 def _lag(row: Partition) -> Any:
     if row.lag_events is None:
         return UNKNOWN
-    return f"{count(row.lag_events)} events, {span(row.lag_seconds)}"
+    lag = f"{count(row.lag_events)} events, {span(row.lag_seconds)}"
+    if lag_is_known(row, now=timezone.now()):
+        return lag
+    return joined([f"{lag}, when it was last read at", moment(row.lag_at)])
 
 
 def _ago(row: Partition) -> str:

@@ -1,8 +1,19 @@
-"""What a person may do to a partition that has stopped: let it go on."""
+"""What a person asks of a partition: how far behind it is, and to go on when it has stopped."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Final
+
 from ingestion.models import Partition
+
+#: whoever reads a partition says its lag each second; later it is a figure of the past
+LAG_LASTS: Final = timedelta(seconds=30)
+
+
+def lag_is_known(partition: Partition, *, now: datetime) -> bool:
+    """Whether somebody reads it now and has said how far behind it is."""
+    return partition.lag_at is not None and partition.lag_at > now - LAG_LASTS
 
 
 def resume(partition: Partition) -> bool:

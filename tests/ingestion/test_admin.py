@@ -87,12 +87,16 @@ def test_the_page_of_a_partition_shows_lease_lag_and_batches(ingest, event, look
     """Who reads it, how far behind it is, and what it gave last."""
     ingest([event(1), event(2), b"{"])
     Partition.objects.update(
-        leased_by="host:1:2:ab", lease_epoch=4711, lag_events=52_418, lag_seconds=4080
+        leased_by="host:1:2:ab",
+        lease_epoch=4711,
+        lag_events=52_418,
+        lag_seconds=4080,
+        lag_at=timezone.now() - timedelta(hours=1),
     )
 
     page = look(row_url("ingestion.partition", Partition.objects.get().pk))
 
-    assert "52,418 events, 1 h 08 min" in page
+    assert "52,418 events, 1 h 08 min, when it was last read at" in page
     assert "host:1:2:ab" in page
     assert "4,711" in page
     assert "2 accepted · 1 failed" in page

@@ -121,7 +121,7 @@ def test_all_is_well_when_all_is_well(ready):
 @pytest.mark.parametrize(
     ("fields", "title"),
     [
-        ({"state": "stopped", "stopped_reason": "lost"}, "Partition demo 0 of demo stopped itself"),
+        ({"state": "stopped", "stopped_reason": "lost"}, "Partition 0 of demo stopped itself"),
         ({"lag_at": None}, "Nobody reads demo"),
         ({"last_error": "away", "last_error_at": "now"}, "demo has errors"),
         ({"lag_events": 9, "lag_seconds": 400.0}, "demo is 6 min 40 s behind"),
@@ -136,12 +136,22 @@ def test_what_is_wrong_is_said(ready, fields, title):
     assert _titles() == [title]
 
 
+def test_a_lag_that_nobody_has_said_lately_is_unknown(ready):
+    """Zero from an hour ago would look as if all were well."""
+    _partition(lag_at=timezone.now() - timedelta(hours=1))
+
+    seen = read_overview()
+
+    assert seen.lag_events is None
+    assert [partition.lag_seconds for partition in seen.partitions] == [None]
+
+
 def test_a_stopped_partition_comes_before_everything_else(ready):
     """Worst first: it does not go on by itself."""
     _partition(name="1", lag_events=9, lag_seconds=400.0)
     _partition(name="0", state="stopped", stopped_reason="lost 5 messages")
 
-    assert _titles() == ["Partition demo 0 of demo stopped itself", "demo is 6 min 40 s behind"]
+    assert _titles() == ["Partition 0 of demo stopped itself", "demo is 6 min 40 s behind"]
 
 
 def test_a_paused_source_is_no_fault(ready):

@@ -53,7 +53,9 @@ def moment(value: datetime | None, *, ms: bool = False) -> SafeString:
 def money(amount: Decimal, currency: str) -> SafeString:
     """`1,234.50 USD`: the currency's own decimals, more only where the amount has more."""
     return format_html(
-        '{} <span class="pf-unit">{}</span>', decimal_text(amount, currency), currency
+        '<span class="pf-nowrap">{} <span class="pf-unit">{}</span></span>',
+        decimal_text(amount, currency),
+        currency,
     )
 
 

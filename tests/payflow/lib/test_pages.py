@@ -97,7 +97,7 @@ def test_parts_beside_each_other_are_escaped_once():
     """Safe HTML stays as it is, text is escaped."""
     html = joined([money(Decimal(1), "USD"), "<b>"], " · ")
 
-    assert html.endswith("USD</span> · &lt;b&gt;")
+    assert html.endswith("USD</span></span> · &lt;b&gt;")
 
 
 def test_a_long_id_keeps_its_ends_and_shows_all_of_it_on_hover():
