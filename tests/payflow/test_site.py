@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import subprocess
+import sys
+
 import pytest
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.db.models import Model
@@ -123,3 +129,24 @@ def test_every_model_has_words_for_an_empty_list(ready, look):
             empty = getattr(model_admin, "empty", None)
             assert empty is not None, model
             assert empty.title in look(list_url(model._meta.label_lower))
+
+
+def test_behind_tls_nothing_is_left_to_warn_about():
+    """`check --deploy` with PAYFLOW_HTTPS=1 and secrets of its own has no finding."""
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "payflow.settings",
+        "PAYFLOW_HTTPS": "1",
+        "DJANGO_SECRET_KEY": secrets.token_urlsafe(48),
+        "PAYFLOW_SCRUB_KEY": secrets.token_urlsafe(48),
+    }
+
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        env=environment,
+        cwd=settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
