@@ -102,7 +102,7 @@ def _measure_pipeline(world: World, *, events: int, processes: int) -> dict[str,
     wait_for_drainers(world, processes)
     world.sql("UPDATE sources SET paused_at = now() WHERE name = 'demo'")
     before = world.committed()
-    world.publish(_events(world, events))
+    world.publish(_events(world, events), by_content=True)
     first_id = world.sql("SELECT coalesce(max(last_id), 0) + 1 FROM batches")[0][0]
     cpu = _cpu(world, workers[0])
     world.sql("UPDATE sources SET paused_at = NULL WHERE name = 'demo'")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,22 +93,29 @@ class World:
             self.services.start()
 
     def publish(
-        self, messages: Sequence[bytes], *, per_second: int | None = None, only: int | None = None
+        self,
+        messages: Sequence[bytes],
+        *,
+        per_second: int | None = None,
+        only: int | None = None,
+        by_content: bool = False,
     ) -> None:
-        """Spread messages over the partitions, or send all to one."""
+        """Spread messages over the partitions, or send all to one.
+
+        In turn by default, so that a second delivery lands in another partition and two workers
+        race for it; `by_content` keeps it with the first, as a producer with keys does.
+        """
         start, chunk = time.monotonic(), 500
         for first in range(0, len(messages), chunk):
-            self._publish_chunk(messages[first : first + chunk], first, only)
+            with self._publishing, self.streams() as client:
+                pipeline = client.pipeline(transaction=True)
+                for number, body in enumerate(messages[first : first + chunk], first):
+                    turn = zlib.crc32(body) if by_content else number
+                    partition = turn % self.partitions if only is None else only
+                    pipeline.xadd(f"payflow.demo.{partition}", {"body": body})
+                pipeline.execute()
             if per_second:
                 time.sleep(max(0.0, start + first / per_second - time.monotonic()))
-
-    def _publish_chunk(self, messages: Sequence[bytes], first: int, only: int | None) -> None:
-        with self._publishing, self.streams() as client:
-            pipeline = client.pipeline(transaction=True)
-            for number, body in enumerate(messages, first):
-                partition = number % self.partitions if only is None else only
-                pipeline.xadd(f"payflow.demo.{partition}", {"body": body})
-            pipeline.execute()
 
     # --- processes -----------------------------------------------------------------------------
 
