@@ -15,7 +15,7 @@ import polars as pl
 import xxhash
 
 from ingestion.bundles import CompiledBundle
-from ingestion.parsing import Reason, ValidationError
+from ingestion.parsing import Parsed, Reason, ValidationError
 from ingestion.sources.base import MessageBatch
 from metrics.extraction import RuleFailure
 from metrics.extractors import MetricType
@@ -53,7 +53,7 @@ class FailedPart:
     part: int
     stage: str
     errors: tuple[ValidationError, ...]
-    #: known only when the part was refused after it had been read
+    #: "" where the event does not say or could not be read
     transaction_id: str = ""
     correlation_id: str = ""
 
@@ -85,16 +85,25 @@ def evaluate(batch: MessageBatch, bundle: CompiledBundle) -> Outcome:
         [columns.drop("broker_time"), metrics.data.rename(lambda name: METRIC_PREFIX + name)],
         how="horizontal",
     )
-    failed = [
-        FailedPart(ordinal=row, part=0, stage=stage_of(errors[0].constraint), errors=errors)
-        for row, errors in parsed.failures.items()
-    ]
+    failed = [_refused(row, errors, parsed) for row, errors in parsed.failures.items()]
     return Outcome(
         parts=len(batch),
         accepted=accepted,
         failed=sorted(failed + ahead, key=lambda part: part.ordinal),
         ignored=parsed.ignored,
         rule_failures=metrics.errors,
+    )
+
+
+def _refused(row: int, errors: tuple[ValidationError, ...], parsed: Parsed) -> FailedPart:
+    names = parsed.names.get(row)
+    return FailedPart(
+        ordinal=row,
+        part=0,
+        stage=stage_of(errors[0].constraint),
+        errors=errors,
+        transaction_id=names.transaction_id if names else "",
+        correlation_id=names.correlation_id if names else "",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -13,7 +13,7 @@ from ingestion.parsing.document import Document, Identity, Value
 from ingestion.parsing.fast import FastPath, Taken
 from ingestion.parsing.mapping import read_document
 from ingestion.parsing.reasons import ValidationError
-from ingestion.parsing.slow import SlowPath, Verdict
+from ingestion.parsing.slow import Names, SlowPath, Verdict
 
 #: messages; below, the fast path's expressions cost more to set up than the messages to judge
 SMALL_BATCH = 48
@@ -29,6 +29,8 @@ class Parsed:
     failures: dict[int, tuple[ValidationError, ...]]
     #: message indexes that the route leaves to others
     ignored: list[int]
+    #: by message index: what failed events are called, where that could be read
+    names: dict[int, Names] = field(default_factory=dict)
 
 
 def compile_schema(document: Mapping[str, Any], *, name: str) -> CompiledSchema:
@@ -86,6 +88,7 @@ class CompiledSchema:
         """The slow path's verdicts on the rest, put in order with what was taken."""
         rows: list[dict[str, Value | None]] = []
         failures = {}
+        names = {}
         ignored = list(taken.ignored)
         for index in taken.rest:
             verdict = self._slow.judge(bodies[index])
@@ -95,11 +98,13 @@ class CompiledSchema:
                 ignored.append(index)
             else:
                 failures[index] = verdict.errors
+                if verdict.names is not None:
+                    names[index] = verdict.names
         mapped = taken.mapped
         if rows:
             mapped = pl.concat([mapped, self._table(rows)]).sort("row")
         columns = self._finisher.finish(mapped)
-        return Parsed(columns=columns, failures=failures, ignored=sorted(ignored))
+        return Parsed(columns=columns, failures=failures, ignored=sorted(ignored), names=names)
 
     def _table(self, rows: list[dict[str, Value | None]]) -> pl.DataFrame:
         """Verdicts' values as columns: amounts come as text, times as microseconds."""

@@ -28,12 +28,22 @@ from payflow.lib.iso import MINOR_DIGITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """By what people look for a refused event; "" where it does not say."""
+
+    transaction_id: str
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What became of one message: exactly one of the three is set."""
+    """What became of one message: exactly one of the first three is set."""
 
     values: dict[str, Value | None] | None = None
     errors: tuple[ValidationError, ...] = ()
     ignored: bool = False
+    #: what a refused event is called, as far as it could be read
+    names: Names | None = None
 
 
 class SlowPath:
@@ -84,7 +94,13 @@ class SlowPath:
                 errors.append(error)
             if fail_fast:
                 break
-        return Verdict(errors=tuple(errors)) if errors else Verdict(values=values)
+        if not errors:
+            return Verdict(values=values)
+        names = Names(
+            transaction_id=str(values["transaction_id"]),
+            correlation_id=str(values["correlation_id"]),
+        )
+        return Verdict(errors=tuple(errors), names=names)
 
     def _map(self, event: JsonObject, values: dict[str, Value | None]) -> Iterator[ValidationError]:
         """Fills `values`; yields what cannot be taken."""

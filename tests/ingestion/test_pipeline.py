@@ -94,6 +94,17 @@ def test_broken_messages_become_failed_items_with_their_own_bytes(ingest, event)
     assert FailureGroup.objects.aggregate(n=Sum("count"))["n"] == len(broken)
 
 
+def test_a_refused_event_is_found_by_the_names_it_has(ingest, event):
+    """Its transaction and correlation ids are kept when they could be read."""
+    ingest([event(1, amount="no amount", correlation_id="c-1"), event(2, transaction_id=[1])])
+
+    items = list(FailedItem.objects.order_by("id"))
+    assert [(i.transaction_id, i.correlation_id[:6]) for i in items] == [
+        ("tx-1", "c-1"),
+        ("", "files-"),
+    ]
+
+
 def test_every_transaction_has_its_own_correlation_id(ingest, event):
     """Never one for the whole batch; the event's own wins."""
     ingest([event(1), event(2), event(3, correlation_id="mine")])
