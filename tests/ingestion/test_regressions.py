@@ -206,7 +206,8 @@ def test_a_failed_event_is_never_missing_from_the_archive(ingest, event):
 
 def test_a_missing_amount_never_becomes_zero(ingest, event):
     """No amount, no transaction: neither in the tables nor in the archive's columns."""
-    wrong = [event(n, amount=amount) for n, amount in enumerate([None, "", "NOT_SET", "abc", {}])]
+    bad: list[Any] = [None, "", "NOT_SET", "abc", {}]
+    wrong = [event(n, amount=amount) for n, amount in enumerate(bad)]
     wrong.append({name: value for name, value in event(9).items() if name != "amount"})
 
     report = ingest(wrong)
