@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def read_urls(state_dir: Path) -> ServiceUrls | None:
 
 def write_urls(state_dir: Path, urls: ServiceUrls) -> None:
     """Replace the file as a whole (mode 0600), so that a reader never sees half of it."""
-    draft = state_dir / f".{_FILE}"
+    # a name of its own: two starts at once must not take each other's draft away
+    draft = state_dir / f".{_FILE}.{uuid.uuid4().hex}"
     write_private(draft, json.dumps(asdict(urls), indent=2) + "\n")
     draft.replace(state_dir / _FILE)
