@@ -170,6 +170,7 @@ class Drainer:
 
     def _everything_is_read(self) -> bool:
         """Nothing is left to read here, and nothing that should be read lies about unheld."""
+        self._holdings.balance()  # a partition may have been let go since the last tick
         if any(reader.is_resting for reader in self._holdings) or self._holdings.unserved:
             return False
         holds_any = any(reader.held for reader in self._holdings)
