@@ -104,6 +104,7 @@ def test_an_owner_that_lives_is_not_counted_as_dead(partition: Partition) -> Non
         lease = _take(partition, "a")
         assert lease
         leases.mark_attempt(lease)
+    assert lease
     assert Partition.objects.get().attempts == 1
 
     leases.release(lease)
