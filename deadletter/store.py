@@ -19,6 +19,8 @@ from payflow.lib.copy import copy_frame
 FINGERPRINT_VERSION: Final = 1
 #: bytes; larger payloads are read in the archive
 MAX_PAYLOAD: Final = 2**20
+#: characters; a longer path is cut, and stands whole in the item's errors
+MAX_FIELD: Final = 256
 _WINDOW: Final = timedelta(minutes=5)
 
 _UPSERT_GROUPS = """

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from deadletter.store import FailedRow
+from deadletter.store import MAX_FIELD, FailedRow
 from ingestion.duplicates import StoreOutcome
 from ingestion.evaluate import METRIC_PREFIX, METRIC_TYPES, FailedPart
 from ingestion.isolate import copy_events
@@ -121,7 +121,7 @@ def failed_rows(
             position=batch.offsets[part.ordinal],
             stage=part.stage,
             reason=part.errors[0].constraint,
-            field=part.errors[0].field,
+            field=part.errors[0].field[:MAX_FIELD],
             errors=part.errors,
             payload=batch.bodies[part.ordinal],
             other_id=others.get(part.ordinal),

@@ -6,6 +6,7 @@ real ones with all their constraints.
 
 from __future__ import annotations
 
+import copy
 import json
 import string
 from datetime import UTC, datetime
@@ -83,9 +84,9 @@ def shipped(path: str) -> Any:
 
 OPEN = bundle_of(EVERYTHING, METRICS)
 REFUSING = bundle_of(CLOSED, METRICS)
-SHIPPED = bundle_of(
-    shipped("ingestion/schemas/transaction.yaml"), shipped("metrics/rule_sets/default.yaml")
-)
+TRANSACTION_SCHEMA = shipped("ingestion/schemas/transaction.yaml")
+METRICS_DEFAULT = shipped("metrics/rule_sets/default.yaml")
+SHIPPED = bundle_of(TRANSACTION_SCHEMA, METRICS_DEFAULT)
 TRANSACTION: Final = {
     "transaction_id": '"t-1"',
     "correlation_id": '"c-1"',
@@ -310,3 +311,21 @@ def test_every_odd_value_in_every_place(copies, bundle):
     accepted = check(bodies, bundle)
 
     assert accepted > 1000 or bundle is REFUSING
+
+
+def test_a_path_longer_than_its_column_is_stored(copies):
+    """A schema may name a path of any length; what fails there must not hold up its partition."""
+    path = ".".join(["level"] * 60)
+    document = copy.deepcopy(TRANSACTION_SCHEMA)
+    document["columns"]["merchant_id"] = {"path": path}
+    document["json_schema"]["required"].remove("merchant_id")
+    inner: Any = True
+    for name in reversed(path.split(".")):
+        inner = {name: inner}
+    body = (to_json(TRANSACTION)[:-1] + "," + json.dumps(inner)[1:]).encode()
+    batch, outcome = judge([body], bundle_of(document, METRICS_DEFAULT))
+
+    assert outcome.failed[0].errors[0].field == path
+    assert check([body], bundle_of(document, METRICS_DEFAULT)) == 0
+    (row,) = store.failed_rows(batch, outcome.failed, numbering=NUMBERING, others={})
+    assert (row.field, row.errors[0].field) == (path[:256], path)
