@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -28,7 +28,8 @@ class CompiledBundle:
     hash: str
     content: Mapping[str, Any]
     schema: CompiledSchema
-    schema_version: int
+    #: name and number, e.g. "transaction v3": payloads compare only within one
+    schema_version: str
     metrics: CompiledMetrics
     scrub: ScrubRules
 
@@ -44,20 +45,21 @@ def compile_bundle(
         hash=digest,
         content=content,
         schema=schema,
-        schema_version=schema_part["version"],
+        schema_version=f"{schema_part['name']} v{schema_part['version']}",
         metrics=compile_metrics(metrics_part["document"], attributes=schema.attributes),
-        scrub=ScrubRules(spared=spared_paths(schema_part["document"])),
+        scrub=ScrubRules(spared=spared_paths(schema_part["document"], schema.identity.fields)),
     )
 
 
-def spared_paths(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """Paths that scrub never masks: the ids that tell events and merchants apart.
+def spared_paths(document: Mapping[str, Any], identity: Iterable[str]) -> tuple[str, ...]:
+    """Paths that scrub never masks: the ids and the identity of an event.
 
-    A number that only looks like a card number must not change an event's identity.
+    A number that only looks like a card number must not make two events one.
     """
+    columns = {**document.get("attributes", {}), **document["columns"]}
     paths: list[str] = []
-    for name in _IDS:
-        column = document["columns"].get(name, {})
+    for name in sorted({*_IDS, *identity}):
+        column = columns.get(name, {})
         paths += [column["path"]] if "path" in column else column.get("first", [])
     return tuple(paths)
 

@@ -30,7 +30,8 @@ FROM normalized_transactions
 WHERE event_key = ANY((SELECT %(keys)s::uuid[])::uuid[]) AND id >= %(low)s
 """
 _SCHEMA_VERSIONS = """
-SELECT b.id, (c.content #>> '{routes,0,schema,version}')::int
+SELECT b.id,
+    (c.content #>> '{routes,0,schema,name}') || ' v' || (c.content #>> '{routes,0,schema,version}')
 FROM batches b JOIN configuration_bundles c ON c.id = b.bundle_id
 WHERE b.id = ANY(%(batches)s)
 """
@@ -89,7 +90,7 @@ def lowest_id(batch: MessageBatch, *, horizon: timedelta) -> int:
 
 
 def decide(
-    cursor: Any, outcome: Outcome, *, low_id: int, numbering: Numbering, schema_version: int
+    cursor: Any, outcome: Outcome, *, low_id: int, numbering: Numbering, schema_version: str
 ) -> Decided:
     """Set aside the parts whose event is stored already, or stands earlier in the batch."""
     accepted = outcome.accepted
@@ -141,7 +142,7 @@ def _winners(
 
 
 def _other_versions(
-    cursor: Any, found: Iterable[KnownEvent], *, schema_version: int
+    cursor: Any, found: Iterable[KnownEvent], *, schema_version: str
 ) -> frozenset[int]:
     """Batches of stored events that were evaluated under another version of the schema."""
     batches = {event.batch for event in found}
@@ -151,7 +152,7 @@ def _other_versions(
     return frozenset(batch for batch in batches if versions.get(batch) != schema_version)
 
 
-def schema_versions(cursor: Any, batches: Iterable[int]) -> dict[int, int]:
+def schema_versions(cursor: Any, batches: Iterable[int]) -> dict[int, str]:
     """Schema version that each of these batches was evaluated under."""
     cursor.execute(_SCHEMA_VERSIONS, {"batches": list(batches)})
     return dict(cursor.fetchall())

@@ -26,7 +26,7 @@ class _Other:
     key: str
     payload_hash: int
     #: of the schema that it was evaluated under; None when its batch is gone
-    version: int | None
+    version: str | None
 
 
 def check_outcomes(
@@ -65,7 +65,7 @@ def check_outcomes(
 
 
 def _unequal_values(
-    row: Mapping[str, Any], part: Mapping[str, Any] | None, other: _Other | None, *, version: int
+    row: Mapping[str, Any], part: Mapping[str, Any] | None, other: _Other | None, *, version: str
 ) -> Iterator[tuple[str, Any, Any]]:
     if part is None:
         yield "outcome", row["outcome"], "no accepted part"

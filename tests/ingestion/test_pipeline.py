@@ -10,6 +10,8 @@ import pytest
 from django.db import connection
 from django.db.models import Sum
 
+from configuration.models import ConfigurationVersion
+from configuration.versions import activate, import_document
 from deadletter.models import FailedItem, FailureGroup
 from ingestion import archive
 from ingestion.models import ArchiveFile, Batch, BatchOutcome, Partition
@@ -65,6 +67,24 @@ def test_the_same_key_with_another_payload_is_a_conflict_and_keeps_both(ingest, 
     assert (item.reason, item.other_id) == ("duplicate_conflict", stored.id)
     assert stored.amount == Decimal(10)
     assert item.transaction_id == "tx-1"
+
+
+def test_an_identity_that_looks_like_a_card_number_never_makes_two_events_one(ingest, event):
+    """The fields of an identity are spared from masking, whatever the schema calls them."""
+    document = ConfigurationVersion.objects.get(kind="schema", name="transaction").document
+    document = document | {
+        "name": "numbered",
+        "identity": ["event_no"],
+        "attributes": {"event_no": {"path": "event_no", "type": "string"}},
+    }
+    activate(import_document(kind="schema", name="numbered", document=document))
+
+    report = ingest(
+        [event(1, event_no="4111111111111111"), event(1, event_no="4111110000091111")],
+        schema="numbered",
+    )
+
+    assert (report.accepted, report.duplicates) == (2, 0)
 
 
 def test_a_life_of_a_payment_is_several_events(ingest, event):
