@@ -1,4 +1,3 @@
-# ruff: noqa: INP001  a script, not a package
 """Take the pictures of the documentation from a running payflow.
 
     make up                       # in another terminal, for some minutes

@@ -83,10 +83,12 @@ LOGIN_URL = "admin:login"
 # --- PostgreSQL ----------------------------------------------------------------------------------
 
 _database_url = read_str("DATABASE_URL", default=_embedded.database_url if _embedded else "")
-#: the statement of a frozen process must end before its lease does (INGEST_LEASE_S)
+#: seconds that a drainer owns a partition without a sign of life
+_LEASE_S = read_int("PAYFLOW_LEASE_S", default=10, minimum=3)
+#: the transaction of a frozen process ends with its lease: it must not hold rows any longer
 _SESSION = {
     "worker": "-c statement_timeout=60s -c lock_timeout=5s "
-    "-c idle_in_transaction_session_timeout=10s",
+    f"-c idle_in_transaction_session_timeout={_LEASE_S}s",
     "web": "-c statement_timeout=15s -c lock_timeout=1s",
 }
 _options: dict[str, Any] = {
@@ -162,8 +164,7 @@ STORAGES = {
 # --- the path ------------------------------------------------------------------------------------
 
 PAYFLOW: dict[str, Any] = {
-    #: seconds that a drainer owns a partition without a sign of life
-    "LEASE_S": read_int("PAYFLOW_LEASE_S", default=10, minimum=3),
+    "LEASE_S": _LEASE_S,
     #: days that one leaf of the partitioned tables holds
     "PARTITION_DAYS": read_int("PAYFLOW_PARTITION_DAYS", default=7, minimum=1),
     #: days that live messages look back for their duplicates

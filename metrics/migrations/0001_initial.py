@@ -6,7 +6,7 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 #: All text columns are NOT NULL: absent is "". The wide fixed-width columns come first: no padding.
-#: The unique index on event_key is made per leaf (payflow.lib.leaves): it cannot span leaves.
+#: The unique index on event_key is made per leaf (ingestion/leaves.py): it cannot span leaves.
 FORWARD = """
 CREATE TABLE normalized_transactions (
     id bigint NOT NULL,
