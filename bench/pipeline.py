@@ -56,7 +56,8 @@ _COLUMNS = {
 }
 _METRICS = """
 COPY (SELECT event_id + {shift}, metric_type, metric_data FROM dynamic_metrics
-    WHERE event_id BETWEEN {batch} AND {last} ORDER BY event_id, metric_type) TO STDOUT
+    WHERE event_id BETWEEN {batch} AND {last} AND event_id >> 12 & 1023 = {batch} >> 12 & 1023
+    ORDER BY event_id, metric_type) TO STDOUT
 """
 #: slots from 512 on: no drainer has them, and the ids stay beside those of the same moment
 _SHIFT = 512 << 12

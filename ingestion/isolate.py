@@ -8,6 +8,7 @@ the same transaction runs again without it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from django.db import DatabaseError
 from ingestion.evaluate import FailedPart, Outcome
 from ingestion.parsing import Reason
 from ingestion.parsing.reasons import problem
-from payflow.lib.copy import copy_frame
+from payflow.lib.copy import copy_data
 from payflow.lib.errors import Retryable
 
 _COPY_LINE: Final = re.compile(r"COPY \w+, line (\d+)")
@@ -38,20 +39,22 @@ class RowRefused(Retryable):
 
 
 def copy_events(
-    cursor: Any, table: str, rows: pl.DataFrame, *, key: str, kept: pl.DataFrame
+    cursor: Any, table: str, columns: Sequence[str], data: bytes, *, kept: pl.DataFrame
 ) -> None:
-    """COPY rows that belong to accepted events, `key` being the event's id.
+    """COPY lines that belong to accepted events; the first column is the event's id.
 
-    Raises RowRefused with the event (a row of `kept`) when the database refuses one of its rows.
+    Raises RowRefused with the event (a row of `kept`) when the database refuses one of its lines.
     """
     try:
-        copy_frame(cursor, table, rows)
+        copy_data(cursor, table, columns, data)
     except DatabaseError as exc:
         cause = exc.__cause__
         if not isinstance(cause, psycopg.Error) or (line := _refused_line(cause)) is None:
             raise
+        # a newline within a value is escaped: lines are rows
+        event = int(data.split(b"\n", line)[line - 1].split(b"\t", 1)[0])
         raise RowRefused(
-            row=kept.row(by_predicate=pl.col("id") == rows[key][line - 1], named=True),
+            row=kept.row(by_predicate=pl.col("id") == event, named=True),
             column=cause.diag.column_name or "",
             state=cause.sqlstate or "",
             constraint=cause.diag.constraint_name or "",

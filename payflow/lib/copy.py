@@ -13,21 +13,26 @@ _ESCAPES: Final = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 _NEEDS_ESCAPE: Final = r"[\\\t\n\r]"
 
 
-def copy_frame(cursor: Any, table: str, frame: pl.DataFrame) -> int:
-    """COPY all rows of `frame` into `table`, columns by name; returns the bytes sent.
+def copy_frame(cursor: Any, table: str, frame: pl.DataFrame) -> None:
+    """COPY all rows of `frame` into `table`, columns by name; see copy_data for the errors.
 
-    `cursor` is Django's. Text is escaped, Binary becomes bytea, Datetime must be UTC, null becomes
-    NULL. Raises Django's database errors, which Django itself does not do for COPY.
+    Text is escaped, Binary becomes bytea, Datetime must be UTC, null becomes NULL.
     """
-    if frame.is_empty():
-        return 0
+    copy_data(cursor, table, frame.columns, copy_text(frame))
+
+
+def copy_data(cursor: Any, table: str, columns: Sequence[str], data: bytes) -> None:
+    """COPY lines in the text format into `table`; `cursor` is Django's.
+
+    Raises Django's database errors, which Django itself does not do for COPY.
+    """
+    if not data:
+        return
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
-        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, frame.columns))
+        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
     )
-    data = copy_text(frame)
     with cursor.db.wrap_database_errors, cursor.copy(statement) as copy:
         copy.write(data)
-    return len(data)
 
 
 def copy_text(frame: pl.DataFrame) -> bytes:
