@@ -279,6 +279,16 @@ def test_the_command_imports_and_activates_and_says_for_whom(tmp_path: Path):
         ("name: a\ncolumns: {}", "/columns"),
         ("name: a\ncolumns: 5", "/columns"),
         ("name: a\nmetrics: 5", "/metrics"),
+        ("name: a\nmetrics: []\nmetrics: []", r"'metrics' stands here twice.*line 3"),
+        ("name: a/b c\ncolumns: {}", "/name: a name is required"),
+        (f"name: {'a' * 65}\ncolumns: {{}}", "/name: a name is required"),
+        ('name: a\nnote: "\\0"\ncolumns: {}', "NUL character"),
+        ('name: a\nnote: "\\ud800"\ncolumns: {}', "half a character"),
+        ("name: a\ncolumns: &x {y: *x}", "aliases are not supported"),
+        ("name: a\ncolumns: " + "[" * 3000, "is (nested too deeply|no YAML)"),
+        ("name: a\ncolumns: " + "[" * 60 + "]" * 60, "more than 50 levels"),
+        ("name: a\ncolumns: {at: 2026-01-01}", "a date"),
+        ("name: a\ncolumns: {n: .inf}", "not finite"),
     ],
 )
 def test_a_bad_file_is_refused_with_a_sentence_and_changes_nothing(
@@ -300,7 +310,7 @@ def test_a_bad_file_is_refused_with_a_sentence_and_changes_nothing(
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):
     """The path as it was typed."""
-    with pytest.raises(CommandError, match=r"gone\.yaml: no such file"):
+    with pytest.raises(CommandError, match=r"gone\.yaml cannot be read: No such file"):
         configure("import", str(tmp_path / "gone.yaml"))
 
 

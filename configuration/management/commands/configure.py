@@ -40,8 +40,6 @@ class Command(BaseCommand):
             kind, name, document = read_document(path)
             version = import_document(kind=kind, name=name, document=document, note=note)
             sources = activate(version) if live else []
-        except FileNotFoundError as exc:
-            raise CommandError(f"{path}: no such file") from exc
         except ConfigurationError as exc:
             lines = "\n".join(f"  {problem}" for problem in exc.problems)
             raise CommandError(f"{path} is refused:\n{lines}") from exc
