@@ -27,6 +27,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object only")
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        if not options["path"].is_file():
+            raise CommandError(f"{options['path']} is no file")
         stop = threading.Event()
 
         def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
