@@ -140,7 +140,9 @@ def _commit_until_decided(work: Work) -> Committed:
         except DatabaseError as exc:
             if not _is_key_stored_meanwhile(exc):
                 raise
-    raise DuplicateTransactionError(f"gave up after {MAX_TRIES} tries")
+    raise DuplicateTransactionError(
+        f"{MAX_TRIES} times in a row another commit stored a key of this batch, or the leaf ended"
+    )
 
 
 def _commit_without_refused(work: Work) -> Committed:

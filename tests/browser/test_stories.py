@@ -118,8 +118,10 @@ def test_a_lost_link_is_said_and_mends_itself(filled, visit, monkeypatch):
 
     page.route("**/overview/live/", lambda route: route.fulfill(status=503, body=""))
     note.wait_for(state="visible")
+    assert "Not live since" in note.inner_text()
     page.unroute_all()
     note.wait_for(state="hidden")
+    assert not note.is_visible()
 
 
 def test_a_failed_item_is_found_and_understood(filled, visit):

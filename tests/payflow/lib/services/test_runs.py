@@ -43,8 +43,9 @@ def test_lock_ends_with_its_run(tmp_path):
     with only_run(tmp_path):
         pass
 
-    with only_run(tmp_path):
+    with only_run(tmp_path), pytest.raises(AlreadyRunning), only_run(tmp_path):
         pass
+    assert end_run(tmp_path, timeout_s=1) is False
 
 
 def test_killed_run_holds_nothing(tmp_path):
