@@ -67,48 +67,93 @@
 
   function chart(figure) {
     var plot = figure.querySelector(".pf-plot");
+    var heads = figure.querySelectorAll(".pf-data thead th");
     var rows = figure.querySelectorAll(".pf-data tbody tr");
     var columns = plot.querySelectorAll(".hot");
     var at = rows.length - 1;
+    var line = 1;
+    var marker = null;
     var tip = null;
+    if (!rows.length) return;
 
     function show(index) {
       hide();
       at = Math.max(0, Math.min(rows.length - 1, index));
-      columns[at].classList.add("on");
+      var x = ((at + 0.5) / rows.length) * plot.clientWidth;
+      if (columns.length) columns[at].classList.add("on");
+      else {
+        marker = document.createElement("div");
+        marker.className = "pf-hair";
+        marker.style.left = x + "px";
+        plot.append(marker);
+      }
       tip = document.createElement("div");
       tip.className = "pf-tip";
       tip.setAttribute("role", "status");
       var strong = document.createElement("strong");
       strong.textContent = rows[at].cells[0].textContent;
-      tip.append(strong, " " + rows[at].cells[1].textContent);
+      tip.append(strong, " ", heads[1].dataset.line ? lines() : rows[at].cells[1].textContent);
       plot.append(tip);
-      var x = ((at + 0.5) / rows.length) * plot.clientWidth;
       var fits = x + 14 + tip.offsetWidth <= plot.clientWidth;
-      tip.style.left = (fits ? x + 14 : x - 14 - tip.offsetWidth) + "px";
+      tip.style.left = (fits ? x + 14 : Math.max(0, x - 14 - tip.offsetWidth)) + "px";
+    }
+
+    function lines() {
+      var table = document.createElement("table");
+      for (var number = 1; number < heads.length; number++) {
+        var row = table.insertRow();
+        if (number === line && heads.length > 2) row.className = "on";
+        var name = row.insertCell();
+        var key = figure.querySelector(".pf-legend ." + heads[number].dataset.line);
+        if (key) name.append(key.ownerSVGElement.cloneNode(true));
+        name.append(heads[number].textContent);
+        row.insertCell().textContent = rows[at].cells[number].textContent;
+      }
+      return table;
     }
 
     function hide() {
       if (tip) tip.remove();
-      tip = null;
-      columns[at].classList.remove("on");
+      if (marker) marker.remove();
+      tip = marker = null;
+      if (columns.length) columns[at].classList.remove("on");
+    }
+
+    // the line under the pointer, by the places that the cells carry
+    function nearest(index, share) {
+      var best = Infinity;
+      for (var number = 1; number < heads.length; number++) {
+        var cell = rows[index].cells[number];
+        var away = Math.abs(Number(cell.dataset.y) - share * 1000);
+        if (cell.dataset.y && away < best) {
+          best = away;
+          line = number;
+        }
+      }
     }
 
     function open() {
-      var link = rows[at].querySelector("a");
+      var link = rows[at].cells[line].querySelector("a") || rows[at].querySelector("a");
       if (link) link.click();
     }
 
     plot.addEventListener("pointermove", function (event) {
       var box = plot.getBoundingClientRect();
-      show(Math.floor(((event.clientX - box.left) / box.width) * rows.length));
+      var index = Math.floor(((event.clientX - box.left) / box.width) * rows.length);
+      index = Math.max(0, Math.min(rows.length - 1, index));
+      nearest(index, (event.clientY - box.top) / box.height);
+      show(index);
     });
     plot.addEventListener("pointerleave", hide);
     plot.addEventListener("blur", hide);
     plot.addEventListener("click", open);
     plot.addEventListener("keydown", function (event) {
       if (event.key in STEPS) show(at + STEPS[event.key]);
-      else if (event.key === "Home") show(0);
+      else if (event.key === "ArrowUp" || event.key === "ArrowDown") {
+        var next = line + (event.key === "ArrowUp" ? -1 : 1);
+        line = Math.max(1, Math.min(heads.length - 1, next));
+        show(at);
+      } else if (event.key === "Home") show(0);
       else if (event.key === "End") show(rows.length - 1);
       else if (event.key === "Enter") open();
       else if (event.key === "Escape") hide();

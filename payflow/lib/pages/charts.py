@@ -1,7 +1,7 @@
 """Charts as SVG made on the server: complete at the first paint, no library, no inline style.
 
-An inner SVG without aspect ratio stretches the bars; text and grid are in the outer ones, placed
-in percent. The table under a chart holds its data: payflow.js reads its values from there.
+An inner SVG without aspect ratio stretches bars and lines; text and grid are in the outer ones,
+placed in percent. The table under a chart holds its data: payflow.js reads its values from there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,21 @@ from dataclasses import dataclass
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from payflow.lib.pages.axes import chart_id
 from payflow.lib.pages.display import count
+from payflow.lib.pages.line_charts import MOST_LINES, Line, Mark, line_chart, sparkline
+
+__all__ = [
+    "MOST_LINES",
+    "Bar",
+    "Line",
+    "Mark",
+    "bar_chart",
+    "line_chart",
+    "nice_top",
+    "share_bar",
+    "sparkline",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +47,14 @@ def bar_chart(bars: Sequence[Bar], *, label: str, unit: str, height: int = 180) 
         '<figure class="pf-chart" data-chart aria-label="{}"><div class="pf-plotgrid">'
         '<svg width="46" height="{}" aria-hidden="true">{}</svg>'
         '<div class="pf-plot" tabindex="0" role="group" aria-roledescription="chart" '
-        'id="chart" aria-label="{}. Arrow keys read the values, Enter opens the interval.">'
+        'id="{}" aria-label="{}. Arrow keys read the values, Enter opens the interval.">'
         '<svg width="100%" height="{}" aria-hidden="true">{}<svg viewBox="0 0 1000 1000" '
         'preserveAspectRatio="none" width="100%" height="100%">{}</svg></svg></div>'
         '<svg class="xa" width="100%" height="20" aria-hidden="true">{}</svg></div>{}</figure>',
         label,
         height,
         _value_axis(top),
+        chart_id(label),
         label,
         height,
         _grid(),
