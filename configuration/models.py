@@ -31,6 +31,7 @@ class Source(models.Model):
         max_length=64, help_text="The transaction schema that its messages are checked against."
     )
     metrics_name = models.CharField(max_length=64, default="default")
+    compliance_name = models.CharField(max_length=64, default="default")
     active_bundle = models.ForeignKey(
         "configuration.Bundle",
         on_delete=models.PROTECT,
@@ -59,6 +60,7 @@ class ConfigurationVersion(models.Model):
     class Kind(models.TextChoices):
         SCHEMA = "schema", "Transaction schema"
         METRICS = "metrics", "Metric rule set"
+        COMPLIANCE = "compliance", "Compliance rule set"
 
     class Status(models.TextChoices):
         DRAFT = "draft", "Draft"
@@ -97,12 +99,44 @@ class ConfigurationVersion(models.Model):
                 name="configuration_versions_status",
             ),
             models.CheckConstraint(
-                condition=Q(kind__in=["schema", "metrics"]), name="configuration_versions_kind"
+                condition=Q(kind__in=["schema", "metrics", "compliance"]),
+                name="configuration_versions_kind",
             ),
         ]
 
     def __str__(self) -> str:
         return f"{self.name} v{self.number}"
+
+
+class Activation(models.Model):
+    """One version went live: what it replaced, who did it and when. Never changed afterwards."""
+
+    version = models.ForeignKey(
+        ConfigurationVersion, on_delete=models.PROTECT, related_name="activations"
+    )
+    previous = models.ForeignKey(
+        ConfigurationVersion,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The version that was active until then.",
+    )
+    activated_at = models.DateTimeField(auto_now_add=True)
+    activated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True
+    )
+
+    class Meta:
+        db_table = "configuration_activations"
+        ordering = ["-id"]
+        indexes = [
+            # serves the marks on time axes
+            models.Index(fields=["activated_at"], name="configuration_activations_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version} at {self.activated_at:%Y-%m-%d %H:%M:%S}"
 
 
 class Bundle(models.Model):

@@ -220,3 +220,42 @@ class ArchiveFile(models.Model):
 
     def __str__(self) -> str:
         return self.path
+
+
+class IngestionWindow(models.Model):
+    """Sums over the batches of a source that arrived in five minutes; the SQL key is both."""
+
+    window_start = models.DateTimeField(primary_key=True, help_text="Of arrival, not event time.")
+    source_id = models.BigIntegerField()
+    batches = models.BigIntegerField()
+    messages = models.BigIntegerField()
+    parts = models.BigIntegerField()
+    accepted = models.BigIntegerField()
+    failed = models.BigIntegerField()
+    ignored = models.BigIntegerField()
+    duplicates = models.BigIntegerField()
+    late = models.BigIntegerField()
+
+    class Meta:
+        db_table = "ingestion_5m"
+
+    def __str__(self) -> str:
+        return f"{self.window_start:%Y-%m-%d %H:%M} source {self.source_id}"
+
+
+class ArrivalLatency(models.Model):
+    """Parts by the time from arrival to commit, in buckets of milliseconds (metrics/buckets.py).
+
+    The SQL primary key is (window_start, source_id, bucket).
+    """
+
+    window_start = models.DateTimeField(primary_key=True, help_text="Of arrival, not event time.")
+    source_id = models.BigIntegerField()
+    bucket = models.IntegerField()
+    parts = models.BigIntegerField()
+
+    class Meta:
+        db_table = "arrival_latency"
+
+    def __str__(self) -> str:
+        return f"{self.window_start:%Y-%m-%d %H:%M} source {self.source_id} bucket {self.bucket}"

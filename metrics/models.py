@@ -120,3 +120,102 @@ class PaymentMetrics1h(PaymentMetrics):
     class Meta:
         db_table = "payment_metrics_1h"
         verbose_name = verbose_name_plural = "payment metrics (1 h)"
+
+
+class MetricWindow(models.Model):
+    """What one rule gives for one window of event time and one group; cells of it add up exactly.
+
+    The SQL primary key is (rule, window_start, rule_version, window_s, group_key); Django sees the
+    first column only. A changed rule has another version, so it starts new cells.
+    """
+
+    rule = models.CharField(max_length=63, primary_key=True)
+    window_start = models.DateTimeField()
+    rule_version = models.BigIntegerField(help_text="Hash of the rule's own definition.")
+    window_s = models.IntegerField(help_text="Length of the window in seconds.")
+    group_key = models.TextField(help_text="The group's values as a JSON object, {} for all.")
+    transactions = models.BigIntegerField(help_text="Events that have a value.")
+    value_sum = models.DecimalField(
+        max_digits=38, decimal_places=6, help_text="Sum of the values; of a RATE the numerators."
+    )
+    denominator = models.DecimalField(max_digits=38, decimal_places=6, help_text="Of a RATE.")
+    value_min = models.DecimalField(max_digits=28, decimal_places=6, null=True)
+    value_max = models.DecimalField(max_digits=28, decimal_places=6, null=True)
+    value_last = models.DecimalField(max_digits=28, decimal_places=6, null=True)
+    last_at = models.DateTimeField(null=True, help_text="Event time of the last value.")
+    last_key = models.UUIDField(null=True, help_text="Event key of the last value.")
+
+    class Meta:
+        db_table = "metric_windows"
+
+    def __str__(self) -> str:
+        return f"{self.rule} {self.window_start:%Y-%m-%d %H:%M} {self.group_key}"
+
+
+class AggregateHistogram(models.Model):
+    """One non-empty bucket of a histogram rule (metrics/buckets.py), for one window and group.
+
+    The SQL primary key is all but `events`; Django sees the first column only.
+    """
+
+    rule = models.CharField(max_length=63, primary_key=True)
+    window_start = models.DateTimeField()
+    rule_version = models.BigIntegerField(help_text="Hash of the rule's own definition.")
+    window_s = models.IntegerField(help_text="Length of the window in seconds.")
+    group_key = models.TextField(help_text="The group's values as a JSON object, {} for all.")
+    bucket = models.IntegerField(help_text="Number of the bucket; negative for values below 0.")
+    events = models.BigIntegerField()
+
+    class Meta:
+        db_table = "aggregate_histograms"
+
+    def __str__(self) -> str:
+        return f"{self.rule} {self.window_start:%Y-%m-%d %H:%M} {self.group_key} {self.bucket}"
+
+
+class Violation(models.Model):
+    """A compliance finding: which rule an event broke, and what shows it."""
+
+    class Family(models.TextChoices):
+        AML = "aml", "Money laundering"
+        KYC = "kyc", "Know your customer"
+        PCI = "pci", "Card data"
+        DATA_QUALITY = "data_quality", "Data quality"
+        BUSINESS_RULE = "business_rule", "Business rule"
+
+    class Severity(models.TextChoices):
+        LOW = "low", "Low"
+        MEDIUM = "medium", "Medium"
+        HIGH = "high", "High"
+        CRITICAL = "critical", "Critical"
+
+    id = models.BigAutoField(primary_key=True)
+    event_id = models.BigIntegerField(help_text="The transaction; a bare id, for leaves go.")
+    rule_version = models.BigIntegerField(help_text="Hash of the rule's own definition.")
+    occurred_at = models.DateTimeField(help_text="Event time.")
+    found_at = models.DateTimeField(help_text="Arrival of the event.")
+    rule = models.CharField(max_length=63)
+    family = models.CharField(max_length=16, choices=Family.choices)
+    severity = models.CharField(max_length=8, choices=Severity.choices)
+    key = models.CharField(max_length=256, help_text="What the rule looks at: the event's key.")
+    transaction_id = models.CharField(max_length=256)
+    customer_id = models.CharField(max_length=256, default="")
+    merchant_id = models.CharField(max_length=256, default="")
+    evidence = models.JSONField(help_text="The values that the rule saw.")
+
+    class Meta:
+        db_table = "violations"
+        ordering = ["-id"]
+        constraints = [
+            # prevents a finding from being counted twice; serves the findings of a transaction
+            models.UniqueConstraint(
+                fields=["event_id", "rule_version", "key"], name="violations_once"
+            ),
+        ]
+        indexes = [
+            # serves lists of a time range; findings come in the order of time, so it is an append
+            models.Index(fields=["occurred_at"], name="violations_occurred_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rule} {self.transaction_id}"
