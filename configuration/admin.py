@@ -20,7 +20,7 @@ from unfold.decorators import display
 from configuration import source_page, sources
 from configuration.forms import SourceForm
 from configuration.models import Bundle, ConfigurationVersion, Source
-from configuration.versions import refresh_bundle
+from configuration.versions import USED_BY, refresh_bundle
 from payflow.lib.pages.admin import Empty, PageAdmin, ReadOnlyAdmin
 from payflow.lib.pages.detail import Card, Confirmation, Detail
 from payflow.lib.pages.display import (
@@ -97,7 +97,12 @@ class SourceAdmin(PageAdmin):
         return Detail(
             title=row.name,
             state=source_page.source_pill(row),
-            meta=[row.broker_type, f"schema {self.schema(row)}", f"metrics {row.metrics_name}"],
+            meta=[
+                row.broker_type,
+                f"schema {self.schema(row)}",
+                f"metrics {row.metrics_name}",
+                f"compliance {row.compliance_name}",
+            ],
             notices=source_page.notices(row),
             buttons=source_page.buttons(request, row),
             main=[source_page.partitions_card(row)],
@@ -191,8 +196,7 @@ class ConfigurationVersionAdmin(ReadOnlyAdmin):
         return moment(row.created_at)
 
     def detail(self, request: HttpRequest, row: ConfigurationVersion) -> Detail:  # noqa: ARG002
-        field = "schema_name" if row.kind == "schema" else "metrics_name"
-        users = Source.objects.filter(**{field: row.name})
+        users = Source.objects.filter(**{USED_BY[row.kind]: row.name})
         return Detail(
             title=str(row),
             state=self.state(row),

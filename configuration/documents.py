@@ -39,9 +39,10 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_document(path: Path) -> tuple[str, str, dict[str, Any]]:
-    """(kind, name, document) of a file: a schema has `columns`, a metric rule set `metrics`.
+    """(kind, name, document) of a file.
 
-    Raises ConfigurationError when it is neither, or no YAML that can be kept.
+    A schema has `columns`, a metric rule set `metrics`, a compliance rule set `rules`. Raises
+    ConfigurationError when it is none of them, or no YAML that can be kept.
     """
     document = _load(path)
     if not isinstance(document, dict):
@@ -57,8 +58,11 @@ def read_document(path: Path) -> tuple[str, str, dict[str, Any]]:
         return ConfigurationVersion.Kind.SCHEMA, name, document
     if "metrics" in document or "extractors" in document:
         return ConfigurationVersion.Kind.METRICS, name, document
+    if "rules" in document:
+        return ConfigurationVersion.Kind.COMPLIANCE, name, document
     raise _problem(
-        f"{path.name} is neither a transaction schema (`columns`) nor a metric rule set (`metrics`)"
+        f"{path.name} is no transaction schema (`columns`), no metric rule set (`metrics`) and no "
+        "compliance rule set (`rules`)"
     )
 
 

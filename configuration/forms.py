@@ -9,10 +9,8 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from configuration import validators
 from configuration.models import ConfigurationVersion, Source
+from configuration.versions import USED_BY
 from payflow.lib.errors import ConfigurationError
-
-Kind = ConfigurationVersion.Kind
-
 
 if TYPE_CHECKING:
     _Form = forms.ModelForm[Source]
@@ -25,11 +23,18 @@ class SourceForm(_Form):
 
     class Meta:
         model = Source
-        fields = ["name", "broker_type", "settings", "schema_name", "metrics_name"]
+        fields = [
+            "name",
+            "broker_type",
+            "settings",
+            "schema_name",
+            "metrics_name",
+            "compliance_name",
+        ]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name, kind in (("schema_name", Kind.SCHEMA), ("metrics_name", Kind.METRICS)):
+        for kind, name in USED_BY.items():
             names = _active_names(kind)
             old = self.fields[name]
             self.fields[name] = forms.ChoiceField(

@@ -13,12 +13,19 @@ from django.db.models import Max
 from django.utils import timezone
 
 from configuration import validators
-from configuration.models import Bundle, ConfigurationVersion, Source
+from configuration.models import Activation, Bundle, ConfigurationVersion, Source
 from payflow.lib.errors import ConfigurationError, Problem
 from payflow.lib.version import ENGINE_VERSION
 
 Kind = ConfigurationVersion.Kind
 Status = ConfigurationVersion.Status
+
+#: kind of a version -> field of a source that names the one it uses
+USED_BY: Mapping[str, str] = {
+    Kind.SCHEMA: "schema_name",
+    Kind.METRICS: "metrics_name",
+    Kind.COMPLIANCE: "compliance_name",
+}
 
 
 def import_document(
@@ -46,22 +53,24 @@ def import_document(
     )
 
 
-def activate(version: ConfigurationVersion) -> list[Source]:
+def activate(version: ConfigurationVersion, *, by: User | None = None) -> list[Source]:
     """Make a version the active one and give every source that uses it a new bundle.
 
-    Returns these sources. Raises ConfigurationError when a bundle would not compile: nothing
-    changes then.
+    Returns these sources; what went live is kept as an Activation. Raises ConfigurationError when
+    a bundle would not compile: nothing changes then.
     """
     with transaction.atomic():
         active = ConfigurationVersion.objects.select_for_update().filter(
             kind=version.kind, name=version.name, status=Status.ACTIVE
         )
+        previous = active.first()
         active.exclude(pk=version.pk).update(status=Status.RETIRED)
         version.status = Status.ACTIVE
         version.activated_at = timezone.now()
         version.save(update_fields=["status", "activated_at"])
-        uses = {"schema_name" if version.kind == Kind.SCHEMA else "metrics_name": version.name}
-        sources = list(Source.objects.filter(**uses))
+        if previous != version:
+            Activation.objects.create(version=version, previous=previous, activated_by=by)
+        sources = list(Source.objects.filter(**{USED_BY[version.kind]: version.name}))
         for source in sources:
             refresh_bundle(source)
     return sources
@@ -89,6 +98,7 @@ def bundle_content(source: Source) -> dict[str, Any]:
         "source": source.name,
         "routes": [{"schema": _active(Kind.SCHEMA, source.schema_name, "/schema_name")}],
         "metrics": _active(Kind.METRICS, source.metrics_name, "/metrics_name"),
+        "compliance": _active(Kind.COMPLIANCE, source.compliance_name, "/compliance_name"),
         "engine_version": ENGINE_VERSION,
     }
 

@@ -15,12 +15,16 @@ class IngestionConfig(AppConfig):
         from ingestion.bundles import active_attributes, compile_bundle  # noqa: PLC0415
         from ingestion.parsing import compile_schema  # noqa: PLC0415
         from ingestion.sources.factory import ConsumerFactory  # noqa: PLC0415
+        from metrics.compliance import compile_compliance  # noqa: PLC0415
         from metrics.rules import compile_metrics  # noqa: PLC0415
 
         validators.register(
             documents={
                 "schema": lambda document, name: compile_schema(document, name=name),
                 "metrics": lambda document, _name: compile_metrics(
+                    document, attributes=active_attributes()
+                ),
+                "compliance": lambda document, _name: compile_compliance(
                     document, attributes=active_attributes()
                 ),
             },

@@ -12,6 +12,7 @@ import polars as pl
 from configuration.models import Bundle, ConfigurationVersion
 from ingestion.parsing import CompiledSchema, compile_schema
 from ingestion.scrub import ScrubRules
+from metrics.compliance import CompiledCompliance, compile_compliance
 from metrics.rules import CompiledMetrics, compile_metrics
 from payflow.lib.errors import BundleMissing, ConfigurationError
 from payflow.lib.version import ENGINE_VERSION
@@ -31,6 +32,7 @@ class CompiledBundle:
     #: name and number, e.g. "transaction v3": payloads compare only within one
     schema_version: str
     metrics: CompiledMetrics
+    compliance: CompiledCompliance
     scrub: ScrubRules
 
 
@@ -39,6 +41,8 @@ def compile_bundle(
 ) -> CompiledBundle:
     """Compile a bundle's content. Raises ConfigurationError; pure."""
     schema_part, metrics_part = content["routes"][0]["schema"], content["metrics"]
+    # engine 1 had no compliance rules
+    compliance_part = content.get("compliance", {"document": {}})
     schema = compile_schema(schema_part["document"], name=schema_part["name"])
     return CompiledBundle(
         id=bundle_id,
@@ -47,6 +51,7 @@ def compile_bundle(
         schema=schema,
         schema_version=f"{schema_part['name']} v{schema_part['version']}",
         metrics=compile_metrics(metrics_part["document"], attributes=schema.attributes),
+        compliance=compile_compliance(compliance_part["document"], attributes=schema.attributes),
         scrub=ScrubRules(spared=spared_paths(schema_part["document"], schema.identity.fields)),
     )
 

@@ -17,8 +17,8 @@ import xxhash
 from ingestion.bundles import CompiledBundle
 from ingestion.parsing import Parsed, Reason, ValidationError
 from ingestion.sources.base import MessageBatch
-from metrics.extraction import RuleFailure
 from metrics.extractors import MetricType
+from metrics.isolation import RuleFailure, merge_failures
 
 WINDOW: Final = timedelta(minutes=5)
 #: an event is late when its window had ended this long before the broker had it
@@ -64,8 +64,10 @@ class Outcome:
 
     parts: int
     #: accepted parts by ordinal: ordinal, part, late, key_hex (event_key as text), the columns of
-    #: Parsed, "metric:<TYPE>"
+    #: Parsed, "metric:<TYPE>", "rule:<name>" (metrics/windows.py)
     accepted: pl.DataFrame
+    #: what compliance rules found in them: columns of metrics.compliance.FINDINGS
+    findings: pl.DataFrame
     failed: list[FailedPart]
     #: ordinals that the configuration routes away
     ignored: list[int]
@@ -81,17 +83,23 @@ def evaluate(batch: MessageBatch, bundle: CompiledBundle) -> Outcome:
     columns = _complete(parsed.columns, batch)
     columns, ahead = _split_future(columns)
     metrics = bundle.metrics.extract(columns)
+    findings = bundle.compliance.find(columns)
     accepted = pl.concat(
-        [columns.drop("broker_time"), metrics.data.rename(lambda name: METRIC_PREFIX + name)],
+        [
+            columns.drop("broker_time"),
+            metrics.data.rename(lambda name: METRIC_PREFIX + name),
+            metrics.window_values,
+        ],
         how="horizontal",
     )
     failed = [_refused(row, errors, parsed) for row, errors in parsed.failures.items()]
     return Outcome(
         parts=len(batch),
         accepted=accepted,
+        findings=findings.rows,
         failed=sorted(failed + ahead, key=lambda part: part.ordinal),
         ignored=parsed.ignored,
-        rule_failures=metrics.errors,
+        rule_failures=merge_failures(metrics.errors, findings.errors),
     )
 
 

@@ -39,8 +39,10 @@ from ingestion.leaves import roll_over
 from ingestion.numbering import Numbering, lock_leaf, number
 from ingestion.scrub import scrub
 from ingestion.sources.base import MessageBatch
+from metrics.compliance import violation_windows
 from metrics.rollups import roll_up, roll_up_cells
-from metrics.store import write_cells
+from metrics.store import write_buckets, write_cells, write_violations, write_windows
+from metrics.windows import WINDOW_KEY
 from payflow.lib.errors import DuplicateTransactionError, LeafEnded, StorageError
 from payflow.lib.failpoints import fail_point
 
@@ -187,7 +189,7 @@ def _commit(work: Work) -> Committed:
         fail_point("after_failed_items")
         committed = _count(work, kept=kept, decided=decided, first_id=first_id)
         store.write_outcomes(cursor, decided.outcomes, numbering=numbering)
-        store.write_manifest(
+        took = store.write_manifest(
             cursor, _manifest(work, kept=kept, committed=committed, numbering=numbering)
         )
         fail_point("after_manifest")
@@ -197,9 +199,26 @@ def _commit(work: Work) -> Committed:
         cells = roll_up(kept, window_s=300)
         write_cells(cursor, "payment_metrics_5m", cells)
         write_cells(cursor, "payment_metrics_1h", roll_up_cells(cells, window_s=3600))
+        findings = store.found_in(kept, outcome.findings)
+        _write_windows(cursor, work, kept=kept, findings=findings)
+        write_violations(cursor, findings, found_at=batch.received_at)
+        store.add_to_window(
+            cursor,
+            committed.log_context(),
+            source_id=work.lease.source_id,
+            received_at=batch.received_at,
+            took=took,
+        )
         fail_point("before_commit")
     fail_point("after_commit")
     return committed
+
+
+def _write_windows(cursor: Any, work: Work, *, kept: pl.DataFrame, findings: pl.DataFrame) -> None:
+    cells = work.bundle.metrics.windows.cells(kept)
+    counted = violation_windows(findings)
+    write_windows(cursor, pl.concat([cells.windows, counted]).sort(WINDOW_KEY))
+    write_buckets(cursor, cells.buckets)
 
 
 def _count(work: Work, *, kept: pl.DataFrame, decided: Decided, first_id: int) -> Committed:

@@ -7,8 +7,9 @@ hot rows (groups, roll-ups) last and sorted by key, so that two commits cannot d
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import polars as pl
@@ -20,6 +21,7 @@ from ingestion.isolate import copy_events
 from ingestion.leases import Lease
 from ingestion.numbering import Numbering
 from ingestion.sources.base import MessageBatch
+from metrics.buckets import bucket_of
 from payflow.lib.copy import copy_frame, copy_text
 from payflow.lib.errors import CheckpointMoved
 
@@ -42,6 +44,24 @@ VALUES (%(id)s, %(last_id)s, %(partition)s, %(bundle)s, %(epoch)s, %(position)s,
     %(sequence)s, %(messages)s, %(parts)s, %(accepted)s, %(failed)s, %(ignored)s, %(duplicates)s,
     %(late)s, %(min)s, %(max)s, %(file)s, %(received_at)s, clock_timestamp(), %(timings)s,
     %(rule_failures)s)
+RETURNING 1000 * extract(epoch FROM committed_at - received_at)
+"""
+# one row per source and five minutes of arrival; every commit of a source adds to it
+_ADD_TO_WINDOW = """
+WITH latency AS (
+    INSERT INTO arrival_latency AS cell (window_start, source_id, bucket, parts)
+    VALUES (date_bin('5 minutes', %(received_at)s, 'epoch'), %(source)s, %(bucket)s, %(parts)s)
+    ON CONFLICT (window_start, source_id, bucket)
+    DO UPDATE SET parts = cell.parts + EXCLUDED.parts)
+INSERT INTO ingestion_5m AS cell (window_start, source_id, batches, messages, parts, accepted,
+    failed, ignored, duplicates, late)
+VALUES (date_bin('5 minutes', %(received_at)s, 'epoch'), %(source)s, 1, %(messages)s, %(parts)s,
+    %(accepted)s, %(failed)s, %(ignored)s, %(duplicates)s, %(late)s)
+ON CONFLICT (window_start, source_id) DO UPDATE SET
+    batches = cell.batches + EXCLUDED.batches, messages = cell.messages + EXCLUDED.messages,
+    parts = cell.parts + EXCLUDED.parts, accepted = cell.accepted + EXCLUDED.accepted,
+    failed = cell.failed + EXCLUDED.failed, ignored = cell.ignored + EXCLUDED.ignored,
+    duplicates = cell.duplicates + EXCLUDED.duplicates, late = cell.late + EXCLUDED.late
 """
 #: columns of normalized_transactions that come from the event as they are
 _EVENT_COLUMNS: Final = (
@@ -165,8 +185,11 @@ def write_outcomes(cursor: Any, outcomes: Sequence[StoreOutcome], *, numbering: 
     )
 
 
-def write_manifest(cursor: Any, values: dict[str, Any]) -> None:
-    """Insert the batch and its archive file; from commit on, this object counts."""
+def write_manifest(cursor: Any, values: dict[str, Any]) -> Decimal:
+    """Insert the batch and its archive file; from commit on, this object counts.
+
+    Returns the milliseconds from arrival to now.
+    """
     cursor.execute(
         _MANIFEST,
         values
@@ -177,3 +200,29 @@ def write_manifest(cursor: Any, values: dict[str, Any]) -> None:
             else None,
         },
     )
+    taken: Decimal = cursor.fetchone()[0]
+    return taken
+
+
+def add_to_window(
+    cursor: Any, counts: Mapping[str, int], *, source_id: int, received_at: datetime, took: Decimal
+) -> None:
+    """Add the batch's counts to its source's five minutes of arrival; `took` in milliseconds."""
+    cursor.execute(
+        _ADD_TO_WINDOW,
+        {
+            **counts,
+            "source": source_id,
+            "received_at": received_at,
+            "bucket": bucket_of(max(took, Decimal(0))),
+        },
+    )
+
+
+def found_in(kept: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
+    """The findings in the events that are stored, with what a violation says of its event."""
+    events = kept.select(
+        pl.col("ordinal").cast(pl.Int64),
+        *("id", "key_hex", "occurred_at", "transaction_id", "customer_id", "merchant_id"),
+    )
+    return findings.join(events, on="ordinal", how="inner", maintain_order="left")

@@ -9,34 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
-from polars.exceptions import PanicException, PolarsError
 
 from metrics.extractors import Metric, MetricType
-
-#: what evaluating an expression can raise for a value: polars, and the Python in an extractor;
-#: anything else (no memory, an interrupt) is not the rule's fault
-_FAILURES = (
-    PolarsError,
-    PanicException,
-    ArithmeticError,
-    LookupError,
-    TypeError,
-    ValueError,
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleFailure:
-    """Transactions for which a rule or an extractor gave an error in place of a value."""
-
-    count: int
-    #: class of the error on the first of them; its message may quote the payload
-    error_class: str
+from metrics.isolation import FAILURES, Guarded, RuleFailure, evaluate_apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +34,8 @@ class ExtractionResult:
     data: pl.DataFrame
     #: name of a rule or extractor -> its failures
     errors: Mapping[str, RuleFailure]
+    #: one row per transaction: what windowed rules add up (metrics/windows.py)
+    window_values: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     def metrics_of(self, row: int) -> list[DynamicMetric]:
         """The metrics of the transaction in `row`, decoded."""
@@ -84,12 +66,12 @@ class MetricsExtractor:
 
     def __init__(self, groups: Sequence[MetricGroup], *, schema: Mapping[str, pl.DataType]) -> None:
         self._groups = {
-            group.owner: [_Fragment(metric, schema) for metric in group.metrics] for group in groups
+            group.owner: [_fragment(metric, schema) for metric in group.metrics] for group in groups
         }
+        self._types = [metric.metric_type for group in groups for metric in group.metrics]
         self._schema = dict(schema)
-        self._members = _members(
-            (part.metric_type, part.expression) for parts in self._groups.values() for part in parts
-        )
+        fragments = [part.expression for parts in self._groups.values() for part in parts]
+        self._members = _members(zip(self._types, fragments, strict=True))
 
     def extract(self, columns: pl.DataFrame) -> ExtractionResult:
         """The metrics of each transaction; ValueError when `columns` lacks one of the schema."""
@@ -97,40 +79,25 @@ class MetricsExtractor:
             raise ValueError(f"columns are missing: {', '.join(sorted(missing))}")
         try:
             data = columns.with_columns(self._members).select(_OBJECTS)
-        except _FAILURES:
+        except FAILURES:
             return self._extract_apart(columns)
         return ExtractionResult(data=data, errors={})
 
     def _extract_apart(self, columns: pl.DataFrame) -> ExtractionResult:
         """Each group by itself; a row on which one fails has none of its metrics."""
-        texts: dict[str, pl.Series] = {}
-        types: list[tuple[MetricType, pl.Expr]] = []
-        errors: dict[str, RuleFailure] = {}
-        for owner, fragments in self._groups.items():
-            found, failed = _evaluate_group(columns, fragments)
-            if failed:
-                errors[owner] = RuleFailure(count=len(failed), error_class=failed[min(failed)])
-            for fragment, series in zip(fragments, found, strict=True):
-                name = f"{len(texts)}"
-                texts[name] = series
-                types.append((fragment.metric_type, pl.col(name)))
-        frame = pl.DataFrame(texts, height=columns.height)
+        found, errors = evaluate_apart(columns, self._groups)
+        texts = [series for group in found.values() for series in group]
+        frame = pl.DataFrame(
+            {str(number): series for number, series in enumerate(texts)}, height=columns.height
+        )
+        types = [(kind, pl.col(str(number))) for number, kind in enumerate(self._types)]
         data = frame.with_columns(_members(types)).select(_OBJECTS)
         return ExtractionResult(data=data, errors=errors)
 
 
-class _Fragment:
+def _fragment(metric: Metric, schema: Mapping[str, pl.DataType]) -> Guarded:
     """`"name":value` of one metric, null where a transaction does not have it."""
-
-    def __init__(self, metric: Metric, schema: Mapping[str, pl.DataType]) -> None:
-        self.metric_type = metric.metric_type
-        self.where = metric.where
-        self.text = _named(metric, schema)
-        self.expression = (
-            self.text if metric.where is None else pl.when(metric.where).then(self.text)
-        )
-        #: columns that it needs, and one more in case that it is a constant
-        self.reads = {*self.expression.meta.root_names(), next(iter(schema))}
+    return Guarded(value=_named(metric, schema), where=metric.where, dtype=pl.String())
 
 
 def _named(metric: Metric, schema: Mapping[str, pl.DataType]) -> pl.Expr:
@@ -176,59 +143,3 @@ _OBJECTS = [
     .alias(name)
     for name in MetricType
 ]
-
-
-def _evaluate_group(
-    columns: pl.DataFrame, fragments: Sequence[_Fragment]
-) -> tuple[list[pl.Series], dict[int, str]]:
-    """The texts of one group, and row -> error class where any of its metrics failed."""
-    try:
-        return [_evaluate(columns, part.expression) for part in fragments], {}
-    except _FAILURES:
-        failed: dict[int, str] = {}
-        texts = [_evaluate_fragment(columns, part, failed) for part in fragments]
-        for row in failed:
-            for values in texts:
-                values[row] = None
-        return [pl.Series(values, dtype=pl.String) for values in texts], failed
-
-
-def _evaluate(columns: pl.DataFrame, expression: pl.Expr) -> pl.Series:
-    """One value per row. polars refuses some that are the same on every row: `2 = NULLIF(a, a)`."""
-    values = columns.select(value=expression)["value"]
-    return values if len(values) == columns.height else values.new_from_index(0, columns.height)
-
-
-def _evaluate_fragment(
-    columns: pl.DataFrame, fragment: _Fragment, failed: dict[int, str]
-) -> list[Any]:
-    """The texts of one metric; only rows that its condition takes can fail."""
-    rows = list(range(columns.height))
-    columns = columns.select(fragment.reads)
-    if fragment.where is not None:
-        taken = _by_halves(columns, rows, fragment.where, failed)
-        rows = [row for row in rows if taken[row]]
-    texts = _by_halves(columns[rows], rows, fragment.text, failed)
-    values: list[Any] = [None] * columns.height
-    for row, text in zip(rows, texts, strict=True):
-        values[row] = text
-    return values
-
-
-def _by_halves(
-    columns: pl.DataFrame, rows: Sequence[int], expression: pl.Expr, failed: dict[int, str]
-) -> list[Any]:
-    """Evaluate on all rows, else on each half, down to the rows that fail by themselves."""
-    if not rows:
-        return []
-    try:
-        return _evaluate(columns, expression).to_list()
-    except _FAILURES as exc:
-        if len(rows) == 1:
-            failed.setdefault(rows[0], type(exc).__name__)
-            return [None]
-    middle = len(rows) // 2
-    return [
-        *_by_halves(columns[:middle], rows[:middle], expression, failed),
-        *_by_halves(columns[middle:], rows[middle:], expression, failed),
-    ]

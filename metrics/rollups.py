@@ -30,7 +30,7 @@ def roll_up(columns: pl.DataFrame, *, window_s: int) -> pl.DataFrame:
     amount, latency = pl.col("amount"), pl.col("latency_us")
     return (
         columns.lazy()
-        .group_by(_window_start("occurred_at", window_s), *DIMENSIONS)
+        .group_by(window_start("occurred_at", window_s), *DIMENSIONS)
         .agg(
             transaction_count=pl.len().cast(pl.Int64),
             amount_sum=amount.cast(_SUM).sum(),
@@ -52,7 +52,7 @@ def roll_up_cells(cells: pl.DataFrame, *, window_s: int) -> pl.DataFrame:
     """
     return (
         cells.lazy()
-        .group_by(_window_start("window_start", window_s), *DIMENSIONS)
+        .group_by(window_start("window_start", window_s), *DIMENSIONS)
         .agg(
             pl.col("transaction_count", "amount_sum", "latency_count", "latency_sum_us").sum(),
             pl.col("amount_min").min(),
@@ -64,7 +64,7 @@ def roll_up_cells(cells: pl.DataFrame, *, window_s: int) -> pl.DataFrame:
     )
 
 
-def _window_start(name: str, window_s: int) -> pl.Expr:
+def window_start(name: str, window_s: int) -> pl.Expr:
     """The start of the window that holds the time; the end is never computed from its parts."""
     length_us = window_s * 1_000_000
     start_us = pl.col(name).cast(pl.Int64) // length_us * length_us

@@ -8,13 +8,17 @@ metrics:
     description: Payments above 10,000 units; a jump is a new customer segment or a fraud ring.
     type: COUNTER
     where: amount > 10000
-  - name: soft_decline_rate
+  - name: merchant_approval
     description: ...
     type: RATE
-    numerator: error_code IN ('do_not_honor', 'insufficient_funds')
+    numerator: payment_status = 'completed'
     denominator: 1
+    group_by: [merchant_id]
+    window: 1h
 ```
-A COUNTER without `value` counts 1. Windows and groups of windowed rules are not known yet.
+A COUNTER without `value` counts 1. A rule with neither `group_by` nor `window` is kept with each
+transaction and added up per 5 minutes; any other is added up per window and group only. Sums never
+cross currencies: a rule whose value reads `amount` is grouped by currency too.
 """
 
 from __future__ import annotations
@@ -24,24 +28,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 from polars.exceptions import PanicException, PolarsError
 
-from metrics.columns import TRANSACTION_COLUMNS
-from metrics.expressions import ExpressionError, Kind, compile_expression, kind_of
+from metrics.builtin import BUILTIN, VIOLATIONS
+from metrics.expressions import Kind, kind_of
 from metrics.extraction import ExtractionResult, MetricGroup, MetricsExtractor
 from metrics.extractors import EXTRACTORS, Metric, MetricExtractor, MetricType
-from payflow.lib.errors import ConfigurationError, Problem
+from metrics.isolation import merge_failures
+from metrics.reading import RuleReader, rule_version
+from metrics.windows import WindowEngine, WindowRule
 
-#: rules of one set
-MAX_RULES = 500
+#: lengths of windows in seconds: each divides a day or is whole days, so that none straddles
+WINDOWS_S: Final = (60, 300, 900, 3_600, 21_600, 86_400, 604_800)
+MAX_GROUPS: Final = 4
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_GROUP_KINDS: Final = (Kind.TEXT, Kind.BOOLEAN, Kind.INTEGER)
 _DOCUMENT_KEYS = frozenset({"name", "extractors", "metrics"})
 _RULE_KEYS = frozenset(
-    {"name", "description", "type", "where", "value", "numerator", "denominator"}
+    {
+        "name",
+        "description",
+        "type",
+        "where",
+        "value",
+        "numerator",
+        "denominator",
+        "group_by",
+        "window",
+    }
 )
 _FORMULAS = ("where", "value", "numerator", "denominator")
 #: metric type -> formulas it needs, formulas it may have
@@ -69,6 +87,32 @@ class MetricRule:
     value: str | None = None
     numerator: str | None = None
     denominator: str | None = None
+    #: columns and attributes; the currency of an amount is one of them
+    group_by: tuple[str, ...] = ()
+    window_s: int = 300
+    #: kept with each transaction too
+    is_per_transaction: bool = True
+
+    @property
+    def version(self) -> int:
+        """Changes with what the rule computes, never with what is said about it."""
+        return rule_version(
+            {
+                "name": self.name,
+                "type": self.metric_type,
+                **{key: getattr(self, key) for key in _FORMULAS},
+                "group_by": self.group_by,
+                "window_s": self.window_s,
+            }
+        )
+
+    def window(self) -> WindowRule:
+        return WindowRule(
+            metric=self.metric(),
+            version=self.version,
+            window_s=self.window_s,
+            group_by=self.group_by,
+        )
 
     def metric(self) -> Metric:
         value = self.numerator if self.metric_type is MetricType.RATE else self.value
@@ -85,12 +129,27 @@ class MetricRule:
 class CompiledMetrics:
     """A rule set ready for batches of one schema's transactions."""
 
+    #: of the set, without those that are built in
     rules: tuple[MetricRule, ...]
     engine: MetricsExtractor
+    windows: WindowEngine
 
     def extract(self, columns: pl.DataFrame) -> ExtractionResult:
         """The metrics of each transaction in `columns`; never raises for what one of them holds."""
-        return self.engine.extract(columns)
+        kept, added = self.engine.extract(columns), self.windows.values(columns)
+        return ExtractionResult(
+            data=kept.data,
+            window_values=added.data,
+            errors=merge_failures(kept.errors, added.errors),
+        )
+
+
+def builtin_rules() -> tuple[MetricRule, ...]:
+    """The windowed metrics that are always there, whatever the rule set."""
+    reader = _Reader({})
+    rules = [reader.rule(at, entry) for at, entry in reader.items(BUILTIN, "metrics")]
+    reader.raise_problems()
+    return tuple(rule for rule in rules if rule is not None)
 
 
 def compile_metrics(
@@ -100,56 +159,36 @@ def compile_metrics(
 
     Raises ConfigurationError with every problem found and the JSON pointer to each.
     """
-    return _Compiler(attributes).compile(document)
+    reader = _Reader(attributes, reserved=(*(rule.name for rule in _BUILTIN), VIOLATIONS))
+    parts = reader.parts(document)
+    reader.raise_problems()
+    rules = tuple(part for part in parts if isinstance(part, MetricRule))
+    groups = [
+        _group_of(part)
+        for part in parts
+        if isinstance(part, MetricExtractor) or part.is_per_transaction
+    ]
+    return CompiledMetrics(
+        rules=rules,
+        engine=MetricsExtractor(groups, schema=reader.schema),
+        windows=WindowEngine([rule.window() for rule in _BUILTIN + rules], schema=reader.schema),
+    )
 
 
 def _expression(sql: str | None) -> pl.Expr | None:
     return None if sql is None else pl.sql_expr(sql)
 
 
-class _Compiler:
-    """Collects problems while it reads; what it returns is only used when there are none."""
+class _Reader(RuleReader):
+    """Reads the parts of a metric rule set."""
 
-    def __init__(self, attributes: Mapping[str, pl.DataType]) -> None:
-        self.schema: dict[str, pl.DataType] = {**attributes, **TRANSACTION_COLUMNS}
-        self.kinds: dict[str, Kind] = {name: kind_of(t) for name, t in self.schema.items()}
-        self.problems: list[Problem] = []
-        #: name of a metric, rule or extractor -> pointer to who has it
-        self.names: dict[str, str] = {}
-
-    def problem(self, pointer: str, message: str) -> None:
-        self.problems.append(Problem(pointer=pointer, message=message))
-
-    def compile(self, document: Mapping[str, Any]) -> CompiledMetrics:
+    def parts(self, document: Mapping[str, Any]) -> list[MetricRule | MetricExtractor]:
         self.refuse_unknown("", document, _DOCUMENT_KEYS)
         found = [
             *(self.extractor(at, value) for at, value in self.items(document, "extractors")),
             *(self.rule(at, value) for at, value in self.items(document, "metrics")),
         ]
-        if self.problems:
-            raise ConfigurationError(self.problems)
-        parts = [part for part in found if part is not None]
-        return CompiledMetrics(
-            rules=tuple(part for part in parts if isinstance(part, MetricRule)),
-            engine=MetricsExtractor([_group_of(part) for part in parts], schema=self.schema),
-        )
-
-    def refuse_unknown(self, at: str, value: Mapping[str, Any], known: frozenset[str]) -> None:
-        for key in value:
-            if key not in known:
-                token = str(key).replace("~", "~0").replace("/", "~1")
-                self.problem(f"{at}/{token}", f"unknown key; known are {', '.join(sorted(known))}")
-
-    def items(self, document: Mapping[str, Any], key: str) -> list[tuple[str, Any]]:
-        """The entries of a list in the document with their pointers."""
-        entries = document.get(key, [])
-        if not isinstance(entries, list):
-            self.problem(f"/{key}", "must be a list")
-            return []
-        if len(entries) > MAX_RULES:
-            self.problem(f"/{key}", f"has {len(entries)} entries, at most {MAX_RULES} are allowed")
-            return []
-        return [(f"/{key}/{number}", entry) for number, entry in enumerate(entries)]
+        return [part for part in found if part is not None]
 
     def extractor(self, at: str, name: Any) -> MetricExtractor | None:
         if not isinstance(name, str) or name not in EXTRACTORS:
@@ -160,12 +199,6 @@ class _Compiler:
             self.take_name(at, taken, owner=at)
         return extractor
 
-    def take_name(self, at: str, name: str, *, owner: str) -> None:
-        """Names are unique over the set: two metrics of one name would overwrite each other."""
-        taken = self.names.setdefault(name, owner)
-        if taken != owner:
-            self.problem(at, f"the name {name!r} is already used by {taken}")
-
     def rule(self, at: str, entry: Any) -> MetricRule | None:
         if not isinstance(entry, Mapping):
             self.problem(at, "must be an object")
@@ -173,29 +206,45 @@ class _Compiler:
         before = len(self.problems)
         self.refuse_unknown(at, entry, _RULE_KEYS)
         name = self.rule_name(at, entry)
-        description = entry.get("description")
-        if not isinstance(description, str) or not description.strip():
-            self.problem(f"{at}/description", "must say what the rule watches and why")
+        description = self.description(at, entry)
         metric_type = self.metric_type(at, entry)
         formulas = {
             key: self.formula(f"{at}/{key}", entry[key], boolean=key == "where")
             for key in _FORMULAS
             if key in entry
         }
+        group_by = self.group_by(at, entry)
+        window_s = self.window_s(at, entry, metric_type)
         if len(self.problems) > before or metric_type is None:
             return None
+        if any(_reads_amount(formulas.get(key)) for key in _FORMULAS[1:]):
+            group_by = (*(name for name in group_by if name != "currency"), "currency")
         rule = MetricRule(
-            name=name, description=str(description), metric_type=metric_type, **formulas
+            name=name,
+            description=description,
+            metric_type=metric_type,
+            group_by=group_by,
+            window_s=window_s,
+            is_per_transaction="group_by" not in entry and "window" not in entry,
+            **formulas,
         )
         return self.tried(at, rule)
 
-    def rule_name(self, at: str, entry: Mapping[str, Any]) -> str:
-        name = entry.get("name")
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            self.problem(f"{at}/name", "must be lower_snake_case, at most 63 characters")
-            return ""
-        self.take_name(f"{at}/name", name, owner=at)
-        return name
+    def group_by(self, at: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
+        if "group_by" not in entry:
+            return ()
+        names = entry["group_by"]
+        return self.columns(f"{at}/group_by", names, kinds=_GROUP_KINDS, most=MAX_GROUPS)
+
+    def window_s(self, at: str, entry: Mapping[str, Any], metric_type: MetricType | None) -> int:
+        """Seconds of the window; a HISTOGRAM has an hour by default, all others 5 minutes."""
+        if "window" not in entry:
+            return 3_600 if metric_type is MetricType.HISTOGRAM else 300
+        match = re.fullmatch(r"([1-9]\d{0,5})([smhd])", str(entry["window"]))
+        seconds = int(match[1]) * _UNITS[match[2]] if match else 0
+        if seconds not in WINDOWS_S:
+            self.problem(f"{at}/window", "must be 1m, 5m, 15m, 1h, 6h, 1d or 7d")
+        return seconds
 
     def metric_type(self, at: str, entry: Mapping[str, Any]) -> MetricType | None:
         """The type, if the formulas are the ones it needs."""
@@ -212,24 +261,6 @@ class _Compiler:
                 self.problem(f"{at}/{key}", f"a {metric_type} needs a {key}")
         return metric_type
 
-    def formula(self, at: str, text: Any, *, boolean: bool) -> str | None:
-        """Canonical SQL of one formula; numbers may be written without quotes."""
-        if isinstance(text, bool | int | float):
-            text = str(text)
-        if not isinstance(text, str):
-            self.problem(at, "must be an expression")
-            return None
-        try:
-            expression = compile_expression(text, self.kinds)
-        except ExpressionError as exc:
-            self.problem(at, str(exc))
-            return None
-        if boolean and expression.kind is not Kind.BOOLEAN:
-            self.problem(at, f"must be true or false, not {expression.kind}")
-        if not boolean and expression.kind in {Kind.TEXT, Kind.TIME}:
-            self.problem(at, f"must be a number, not {expression.kind}")
-        return expression.sql
-
     def tried(self, at: str, rule: MetricRule) -> MetricRule | None:
         """The rule, if it gives no error on an ordinary transaction."""
         sample = pl.DataFrame(
@@ -237,7 +268,10 @@ class _Compiler:
             schema=self.schema,
         )
         try:
-            errors = MetricsExtractor([_group_of(rule)], schema=self.schema).extract(sample).errors
+            errors = merge_failures(
+                MetricsExtractor([_group_of(rule)], schema=self.schema).extract(sample).errors,
+                WindowEngine([rule.window()], schema=self.schema).values(sample).errors,
+            )
         except (PolarsError, PanicException) as exc:
             self.problem(at, f"cannot be computed ({type(exc).__name__})")
             return None
@@ -257,3 +291,11 @@ def _ordinary(name: str, dtype: pl.DataType) -> Any:
     if name in _ORDINARY:
         return _ORDINARY[name]
     return {Kind.TEXT: "text", Kind.BOOLEAN: True, Kind.FLOAT: 0.5}.get(kind_of(dtype), 1)
+
+
+def _reads_amount(sql: str | None) -> bool:
+    """Whether a formula reads the amount, other than to compare it."""
+    return sql is not None and "amount" in pl.sql_expr(sql).meta.root_names()
+
+
+_BUILTIN: Final = builtin_rules()

@@ -1,13 +1,14 @@
-"""Writing roll-up cells: one upsert that adds what is new to what is there."""
+"""Writing roll-up cells and findings: one upsert that adds what is new to what is there."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 import polars as pl
 from psycopg import sql
 
-from metrics.rollups import DIMENSIONS
+from payflow.lib.copy import copy_frame
 
 CellTable = Literal["payment_metrics_5m", "payment_metrics_1h"]
 
@@ -32,6 +33,43 @@ ON CONFLICT (window_start, payment_method, currency, payment_status, channel) DO
     latency_sum_us = cell.latency_sum_us + EXCLUDED.latency_sum_us,
     latency_max_us = GREATEST(cell.latency_max_us, EXCLUDED.latency_max_us)
 """)
+_ADD_WINDOWS = """
+INSERT INTO metric_windows AS cell (
+    rule, window_start, rule_version, window_s, group_key, transactions, value_sum, denominator,
+    value_min, value_max, value_last, last_at, last_key
+)
+SELECT * FROM unnest(
+    %(rule)s::text[], %(window_start)s::timestamptz[], %(rule_version)s::bigint[],
+    %(window_s)s::integer[], %(group_key)s::text[], %(transactions)s::bigint[],
+    %(value_sum)s::numeric[], %(denominator)s::numeric[], %(value_min)s::numeric[],
+    %(value_max)s::numeric[], %(value_last)s::numeric[], %(last_at)s::timestamptz[],
+    %(last_key)s::uuid[]
+)
+ON CONFLICT (rule, window_start, rule_version, window_s, group_key) DO UPDATE SET
+    transactions = cell.transactions + EXCLUDED.transactions,
+    value_sum = cell.value_sum + EXCLUDED.value_sum,
+    denominator = cell.denominator + EXCLUDED.denominator,
+    value_min = LEAST(cell.value_min, EXCLUDED.value_min),
+    value_max = GREATEST(cell.value_max, EXCLUDED.value_max),
+    (value_last, last_at, last_key) = (
+        SELECT newest.value_last, newest.last_at, newest.last_key FROM (
+            VALUES (cell.value_last, cell.last_at, cell.last_key),
+                (EXCLUDED.value_last, EXCLUDED.last_at, EXCLUDED.last_key)
+        ) AS newest (value_last, last_at, last_key)
+        ORDER BY last_at DESC, last_key DESC LIMIT 1
+    )
+"""
+_ADD_BUCKETS = """
+INSERT INTO aggregate_histograms AS cell (
+    rule, window_start, rule_version, window_s, group_key, bucket, events
+)
+SELECT * FROM unnest(
+    %(rule)s::text[], %(window_start)s::timestamptz[], %(rule_version)s::bigint[],
+    %(window_s)s::integer[], %(group_key)s::text[], %(bucket)s::integer[], %(events)s::bigint[]
+)
+ON CONFLICT (rule, window_start, rule_version, window_s, group_key, bucket) DO UPDATE SET
+    events = cell.events + EXCLUDED.events
+"""
 
 
 class Cursor(Protocol):
@@ -52,13 +90,32 @@ def write_cells(cursor: Cursor, table: CellTable, cells: pl.DataFrame) -> None:
     cursor.execute(query, _array_literals(cells))
 
 
+def write_windows(cursor: Cursor, cells: pl.DataFrame) -> None:
+    """Add cells (WINDOW_SCHEMA, one per key, sorted by key) to metric_windows."""
+    if not cells.is_empty():
+        cursor.execute(_ADD_WINDOWS, _array_literals(cells))
+
+
+def write_buckets(cursor: Cursor, cells: pl.DataFrame) -> None:
+    """Add cells (BUCKET_SCHEMA, one per key, sorted by key) to aggregate_histograms."""
+    if not cells.is_empty():
+        cursor.execute(_ADD_BUCKETS, _array_literals(cells))
+
+
+def write_violations(cursor: Cursor, findings: pl.DataFrame, *, found_at: datetime) -> None:
+    """COPY findings: columns of FINDINGS with `id`, `key_hex` and the texts of the event."""
+    if findings.is_empty():
+        return
+    rows = findings.drop("ordinal").rename({"id": "event_id", "key_hex": "key"})
+    copy_frame(cursor, "violations", rows.with_columns(found_at=pl.lit(found_at.isoformat())))
+
+
 def _array_literals(cells: pl.DataFrame) -> dict[str, str]:
     """Each column as PostgreSQL's text of an array: an eighth of what psycopg takes for lists."""
-    joined = cells.select(
-        pl.exclude(DIMENSIONS).cast(pl.String).fill_null("NULL").str.join(","),
-        pl.col(DIMENSIONS).str.replace_all(r'(["\\])', r"\$1").str.join('","'),
-    )
-    return {
-        name: f'{{"{text}"}}' if name in DIMENSIONS else f"{{{text}}}"
-        for name, text in joined.row(0, named=True).items()
-    }
+    escaped = pl.col(pl.String).str.replace_all(r'(["\\])', r"\$1")
+    quoted = (pl.lit('"') + escaped + pl.lit('"')).name.keep()
+    row = cells.select(
+        pl.exclude(pl.String).cast(pl.String).fill_null("NULL").str.join(","),
+        quoted.fill_null("NULL").str.join(","),
+    ).row(0, named=True)
+    return {name: f"{{{text}}}" for name, text in row.items()}

@@ -274,7 +274,7 @@ def test_the_command_imports_and_activates_and_says_for_whom(tmp_path: Path):
         ("- a", "holds no mapping"),
         ("columns: {}", "/name: a name is required"),
         ("name: 5\ncolumns: {}", "/name: a name is required"),
-        ("name: a", "neither a transaction schema"),
+        ("name: a", "no transaction schema"),
         ("name: !!python/object/apply:os.getcwd []", "is no YAML or JSON"),
         ("name: a\ncolumns: {}", "/columns"),
         ("name: a\ncolumns: 5", "/columns"),

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics.columns import TRANSACTION_COLUMNS
-from metrics.extraction import MetricGroup, MetricsExtractor, RuleFailure
+from metrics.extraction import MetricGroup, MetricsExtractor
 from metrics.extractors import Metric, MetricExtractor, MetricType
+from metrics.isolation import RuleFailure
 from metrics.rules import CompiledMetrics, compile_metrics
 from tests.metrics.tables import ATTRIBUTES, transactions, with_attributes
 

@@ -7,7 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from metrics.rules import MAX_RULES, compile_metrics
+from metrics.reading import MAX_RULES
+from metrics.rules import compile_metrics
 from payflow.lib.errors import ConfigurationError
 from tests.metrics.tables import ATTRIBUTES, with_attributes
 
@@ -36,8 +37,15 @@ def problems(document: Mapping[str, Any]) -> dict[str, str]:
         ({"where": "amount"}, "/metrics/0/where", "must be true or false, not decimal"),
         ({"where": "amount > channel"}, "/metrics/0/where", "mixes"),
         ({"where": None}, "/metrics/0/where", "must be an expression"),
-        ({"group_by": ["channel"]}, "/metrics/0/group_by", "unknown key"),
-        ({"window": "5m"}, "/metrics/0/window", "unknown key"),
+        ({"group_by": "channel"}, "/metrics/0/group_by", "a list of 1 to 4"),
+        ({"group_by": []}, "/metrics/0/group_by", "a list of 1 to 4"),
+        ({"group_by": ["nope"]}, "/metrics/0/group_by/0", "no column or attribute 'nope'"),
+        ({"group_by": ["amount"]}, "/metrics/0/group_by/0", "amount is decimal, not text"),
+        ({"group_by": ["channel"] * 2}, "/metrics/0/group_by/1", "named twice"),
+        ({"window": "7m"}, "/metrics/0/window", "must be 1m, 5m, 15m, 1h, 6h, 1d or 7d"),
+        ({"window": 300}, "/metrics/0/window", "must be 1m, 5m"),
+        ({"name": "payment_failures"}, "/metrics/0/name", "already used by payflow itself"),
+        ({"name": "violations"}, "/metrics/0/name", "already used by payflow itself"),
         ({"a/b~c": 1}, "/metrics/0/a~1b~0c", "unknown key"),
         ({"type": "AVERAGE"}, "/metrics/0/type", "must be one of COUNTER, GAUGE, HISTOGRAM, RATE"),
         ({"type": ["RATE"]}, "/metrics/0/type", "must be one of"),
