@@ -13,13 +13,13 @@ from typing import Any, Final
 import psycopg
 import redis
 from django.conf import settings
-from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from ingestion.leaves import leaf_at
+from payflow.own_connection import connect
 
 #: seconds that one dependency may take: a probe that hangs says nothing
 _PATIENCE_S: Final = 2
@@ -100,16 +100,7 @@ def _known_migrations() -> set[tuple[str, str]]:
 
 
 def _query(statement: str, *parameters: str) -> list[tuple[Any, ...]]:
-    """Rows, over a connection of its own: those of the pool may all be busy or waiting."""
-    arguments = connection.get_connection_params()
-    arguments.pop("cursor_factory", None)
-    arguments.pop("context", None)
-    arguments |= {
-        "connect_timeout": _PATIENCE_S,
-        "options": f"-c statement_timeout={_PATIENCE_S}s",
-        "autocommit": True,
-    }
-    with psycopg.connect(**arguments) as database:
+    with connect(patience_s=_PATIENCE_S) as database:
         return database.execute(statement, parameters).fetchall()
 
 

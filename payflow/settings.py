@@ -173,6 +173,10 @@ PAYFLOW: dict[str, Any] = {
     "SEAT_HOURS": read_int("PAYFLOW_SEAT_HOURS", default=4, minimum=1),
     #: keys the hashes of bodies in which card data was found
     "SCRUB_KEY": read_secret("PAYFLOW_SCRUB_KEY", fallback_file=STATE_DIR / "scrub-key"),
+    #: what Prometheus shows to read /metrics
+    "METRICS_TOKEN": read_secret(
+        "PAYFLOW_METRICS_TOKEN", fallback_file=STATE_DIR / "metrics-token"
+    ),
 }
 
 # --- browser security ----------------------------------------------------------------------------
@@ -187,8 +191,8 @@ SECURE_HSTS_PRELOAD = _https
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else None
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
-#: probes answer whoever asks the machine itself, without TLS
-SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
+#: probes and Prometheus ask the machine itself, without TLS
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^metrics$"]
 #: strict; payflow/site.py adds 'unsafe-eval' on the admin's pages alone (docs/adr/0007)
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

@@ -16,6 +16,7 @@ from ingestion.parsing.json_schema import _READERS, ANNOTATIONS
 from metrics.expressions.functions import FUNCTIONS
 from metrics.extractors import EXTRACTORS
 from metrics.rules import compile_metrics
+from payflow.lib.telemetry import METRICS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -70,6 +71,17 @@ def test_every_check_is_explained():
 
     assert ids
     assert ids == {n for n in first_cells(page("configuration.md")) if n.startswith("payflow.")}
+
+
+def test_every_metric_is_explained():
+    """docs/operations.md lists each metric of /metrics with its kind, labels and help."""
+    table = page("operations.md").partition("<!-- metrics:")[2].partition("Queries add")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+
+    assert rows == [
+        f"| `{metric.name}` | {metric.kind} | {', '.join(metric.labels)} | {metric.help} |"
+        for metric in METRICS
+    ]
 
 
 def test_every_reason_is_explained():
