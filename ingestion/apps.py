@@ -12,7 +12,7 @@ class IngestionConfig(AppConfig):
         """Tell configuration how schemas, rule sets and sources are checked: it cannot know."""
         # models must be loaded first
         from configuration import validators  # noqa: PLC0415
-        from ingestion.bundles import active_attributes, compile_bundle  # noqa: PLC0415
+        from ingestion.bundles import compile_bundle, known_attributes  # noqa: PLC0415
         from ingestion.parsing import compile_schema  # noqa: PLC0415
         from ingestion.sources.factory import ConsumerFactory  # noqa: PLC0415
         from metrics.compliance import compile_compliance  # noqa: PLC0415
@@ -22,10 +22,10 @@ class IngestionConfig(AppConfig):
             documents={
                 "schema": lambda document, name: compile_schema(document, name=name),
                 "metrics": lambda document, _name: compile_metrics(
-                    document, attributes=active_attributes()
+                    document, attributes=known_attributes()
                 ),
                 "compliance": lambda document, _name: compile_compliance(
-                    document, attributes=active_attributes()
+                    document, attributes=known_attributes()
                 ),
             },
             bundle=compile_bundle,

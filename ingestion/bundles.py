@@ -12,6 +12,7 @@ import polars as pl
 from configuration.models import Bundle, ConfigurationVersion
 from ingestion.parsing import CompiledSchema, compile_schema
 from ingestion.scrub import ScrubRules
+from metrics.columns import COMMON_ATTRIBUTES
 from metrics.compliance import CompiledCompliance, compile_compliance
 from metrics.rules import CompiledMetrics, compile_metrics
 from payflow.lib.errors import BundleMissing, ConfigurationError
@@ -90,9 +91,12 @@ def load_bundle(bundle_id: int) -> CompiledBundle:
         raise BundleMissing(f"bundle {row} does not load: {exc}") from exc
 
 
-def active_attributes() -> dict[str, pl.DataType]:
-    """The attributes of every active schema: what a rule set may name before a source uses it."""
-    attributes: dict[str, pl.DataType] = {}
+def known_attributes() -> dict[str, pl.DataType]:
+    """The attributes of every active schema and the common ones.
+
+    A rule set may name them all before a source uses it.
+    """
+    attributes = dict(COMMON_ATTRIBUTES)
     for version in ConfigurationVersion.objects.filter(kind="schema", status="active"):
         attributes |= compile_schema(version.document, name=version.name).attributes
     return attributes

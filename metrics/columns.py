@@ -29,3 +29,23 @@ TRANSACTION_COLUMNS: Mapping[str, pl.DataType] = {
     "error_code": pl.String(),
     "latency_us": pl.Int64(),
 }
+
+#: attributes that any rule may name, though not every schema maps them: for transactions of a
+#: schema without one, the rules that name it are left out. "Absent" and "never asked for" differ:
+#: a rule about missing card data must not accuse a producer that has no place for it.
+COMMON_ATTRIBUTES: Mapping[str, pl.DataType] = {
+    #: number of the try to pay for the same thing, 1 for the first
+    "attempt": pl.Int64(),
+    "card_brand": pl.String(),
+    #: country of the bank that issued the card, two letters
+    "card_country": pl.String(),
+    "card_last4": pl.String(),
+    "customer_email": pl.String(),
+    "cvv_provided": pl.Boolean(),
+    "disputed": pl.Boolean(),
+    #: two letters
+    "merchant_country": pl.String(),
+    #: 0 to 1; Stripe's are 0 to 100
+    "risk_score": pl.Float64(),
+    "three_ds_verified": pl.Boolean(),
+}

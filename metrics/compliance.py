@@ -126,7 +126,8 @@ def compile_compliance(
 ) -> CompiledCompliance:
     """Compile a compliance rule set for transactions with these further attributes.
 
-    Raises ConfigurationError with every problem found and the JSON pointer to each.
+    Rules that name a common attribute (metrics/columns.py) which is not among them are checked
+    and left out. Raises ConfigurationError with every problem found and the JSON pointer to each.
     """
     reader = _Reader(attributes)
     reader.refuse_unknown("", document, _DOCUMENT_KEYS)
@@ -141,6 +142,7 @@ class _Reader(RuleReader):
         if not isinstance(entry, Mapping):
             self.problem(at, "must be an object")
             return None
+        self.unmapped.clear()
         self.refuse_unknown(at, entry, _RULE_KEYS)
         name, description = self.rule_name(at, entry), self.description(at, entry)
         family = self.one_of(f"{at}/family", entry.get("family"), FAMILIES)
@@ -149,7 +151,7 @@ class _Reader(RuleReader):
         evidence = self.columns(
             f"{at}/evidence", entry.get("evidence"), kinds=list(Kind), most=MAX_EVIDENCE
         )
-        if where is None:
+        if where is None or self.unmapped:
             return None
         return ComplianceRule(
             name=name,

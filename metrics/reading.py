@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from metrics.columns import TRANSACTION_COLUMNS
+from metrics.columns import COMMON_ATTRIBUTES, TRANSACTION_COLUMNS
 from metrics.expressions import ExpressionError, Kind, compile_expression, kind_of
 from payflow.lib.errors import ConfigurationError, Problem
 
@@ -32,7 +32,10 @@ class RuleReader:
         self, attributes: Mapping[str, pl.DataType], *, reserved: Collection[str] = ()
     ) -> None:
         self.schema: dict[str, pl.DataType] = {**attributes, **TRANSACTION_COLUMNS}
-        self.kinds: dict[str, Kind] = {name: kind_of(t) for name, t in self.schema.items()}
+        known = {**COMMON_ATTRIBUTES, **self.schema}
+        self.kinds: dict[str, Kind] = {name: kind_of(dtype) for name, dtype in known.items()}
+        #: common attributes that the rule being read names and the schema does not map
+        self.unmapped: set[str] = set()
         self.problems: list[Problem] = []
         #: name of a metric, rule or extractor -> pointer to who has it
         self.names: dict[str, str] = dict.fromkeys(reserved, "payflow itself")
@@ -101,6 +104,7 @@ class RuleReader:
                 self.problem(f"{at}/{number}", f"{name} is {self.kinds[name]}, not {wanted}")
             elif name in names[:number]:
                 self.problem(f"{at}/{number}", f"{name} is named twice")
+        self.unmapped |= self.kinds.keys() & {*map(str, names)} - self.schema.keys()
         return tuple(str(name) for name in names)
 
     def formula(self, at: str, text: Any, *, boolean: bool) -> str | None:
@@ -115,6 +119,7 @@ class RuleReader:
         except ExpressionError as exc:
             self.problem(at, str(exc))
             return None
+        self.unmapped |= expression.columns - self.schema.keys()
         if boolean and expression.kind is not Kind.BOOLEAN:
             self.problem(at, f"must be true or false, not {expression.kind}")
         if not boolean and expression.kind in {Kind.TEXT, Kind.TIME}:

@@ -157,7 +157,8 @@ def compile_metrics(
 ) -> CompiledMetrics:
     """Compile a rule set for transactions with these further attributes.
 
-    Raises ConfigurationError with every problem found and the JSON pointer to each.
+    Rules that name a common attribute (metrics/columns.py) which is not among them are checked
+    and left out. Raises ConfigurationError with every problem found and the JSON pointer to each.
     """
     reader = _Reader(attributes, reserved=(*(rule.name for rule in _BUILTIN), VIOLATIONS))
     parts = reader.parts(document)
@@ -204,6 +205,7 @@ class _Reader(RuleReader):
             self.problem(at, "must be an object")
             return None
         before = len(self.problems)
+        self.unmapped.clear()
         self.refuse_unknown(at, entry, _RULE_KEYS)
         name = self.rule_name(at, entry)
         description = self.description(at, entry)
@@ -215,7 +217,7 @@ class _Reader(RuleReader):
         }
         group_by = self.group_by(at, entry)
         window_s = self.window_s(at, entry, metric_type)
-        if len(self.problems) > before or metric_type is None:
+        if len(self.problems) > before or metric_type is None or self.unmapped:
             return None
         if any(_reads_amount(formulas.get(key)) for key in _FORMULAS[1:]):
             group_by = (*(name for name in group_by if name != "currency"), "currency")

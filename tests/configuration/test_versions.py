@@ -157,19 +157,25 @@ def test_rollback_is_activating_the_old_version_and_its_bundle_comes_back():
 
 def test_a_version_whose_bundle_would_not_compile_changes_nothing():
     """The rules read an attribute of the schema: a schema without it cannot take its place."""
+    loyal = changed(
+        lambda document: document["attributes"].update(
+            loyalty={"path": "metadata.loyalty", "type": "number"}
+        )
+    )
+    activate(import_document(kind="schema", name="transaction", document=loyal))
     rules = copy.deepcopy(active("metrics", "default").document)
     rules["metrics"].append(
-        {"name": "risk", "description": "d", "type": "GAUGE", "value": "risk_score"}
+        {"name": "points", "description": "d", "type": "GAUGE", "value": "loyalty"}
     )
     activate(import_document(kind="metrics", name="default", document=rules))
     without = import_document(
         kind="schema",
         name="transaction",
-        document=changed(lambda document: document["attributes"].pop("risk_score")),
+        document=changed(lambda document: document["attributes"].pop("loyalty")),
     )
     before = snapshot()
 
-    with pytest.raises(ConfigurationError, match="risk_score"):
+    with pytest.raises(ConfigurationError, match="loyalty"):
         activate(without)
 
     assert snapshot() == before

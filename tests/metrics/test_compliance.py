@@ -62,6 +62,20 @@ def test_a_condition_that_is_unknown_finds_nothing():
     assert find(with_attributes({}), {**GOOD, "where": "risk_score > 0.9"}).is_empty()
 
 
+def test_a_rule_about_a_common_attribute_is_left_out_where_a_schema_lacks_it():
+    """A producer that has no place for card data is not accused of leaving it out."""
+    rule = {**GOOD, "where": "COALESCE(card_last4, '') = ''", "evidence": ["channel"]}
+    frame = with_attributes({})
+
+    lacks = compile_compliance({"rules": [rule]}, attributes=ATTRIBUTES)
+    maps = compile_compliance({"rules": [rule]}, attributes={"card_last4": pl.String()})
+
+    assert lacks.rules == ()
+    assert lacks.find(frame.with_row_index("ordinal")).rows.is_empty()
+    frame = frame.with_columns(card_last4=pl.lit(None, pl.String)).with_row_index("ordinal")
+    assert maps.find(frame).rows["rule"].to_list() == ["large"]
+
+
 def test_findings_are_counted_by_rule_and_severity():
     """The roll-up has one cell per rule, severity and five minutes of event time."""
     frame = with_attributes(*[{"amount": Decimal("50000")}] * 3)

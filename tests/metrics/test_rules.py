@@ -131,13 +131,36 @@ def test_every_problem_is_named_at_once():
 
 def test_a_rule_may_read_the_attributes_of_its_schema_only():
     """An attribute is a column for schemas that have it, an unknown one for others."""
-    document = {"metrics": [{**GOOD, "where": "risk_score > 0.5"}]}
+    document = {"metrics": [{**GOOD, "where": "retries > 5"}]}
 
-    metrics = compile_metrics(document, attributes={"risk_score": pl.Float64()})
+    metrics = compile_metrics(document, attributes={"retries": pl.Int64()})
 
-    assert metrics.rules[0].where == '("risk_score" > 0.5)'
-    with pytest.raises(ConfigurationError, match="risk_score"):
+    assert metrics.rules[0].where == '("retries" > 5)'
+    with pytest.raises(ConfigurationError, match="retries"):
         compile_metrics(document, attributes={})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"where": "attempt > 1"}, {"value": "attempt"}, {"group_by": ["attempt"]}],
+    ids=["where", "value", "group_by"],
+)
+def test_a_rule_about_a_common_attribute_is_left_out_where_a_schema_lacks_it(change):
+    """The same rule set serves schemas with and without: no null is taken for a missing field."""
+    document = {"metrics": [{**GOOD, **change}, {**GOOD, "name": "other"}]}
+
+    with_it = compile_metrics(document, attributes={"attempt": pl.Int64()})
+    without = compile_metrics(document, attributes={})
+
+    assert [rule.name for rule in with_it.rules] == ["good", "other"]
+    assert [rule.name for rule in without.rules] == ["other"]
+
+
+def test_a_rule_that_is_left_out_is_checked_all_the_same():
+    """A mistake in it is found whatever the schema has."""
+    found = problems({"metrics": [{**GOOD, "where": "attempt > channel"}]})
+
+    assert list(found) == ["/metrics/0/where"]
 
 
 def test_an_attribute_never_replaces_a_column():
