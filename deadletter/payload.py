@@ -46,13 +46,13 @@ def render(body: bytes) -> Rendered:
     try:
         text = body.decode()
     except UnicodeDecodeError:
-        note = _note(len(body), SHOWN_HEX)
-        return Rendered(kind="not UTF-8", note=note, html=code_block(_hex(body[:SHOWN_HEX])))
-    note = _note(len(body), SHOWN_TEXT)
+        note = extent(len(body), SHOWN_HEX)
+        return Rendered(kind="not UTF-8", note=note, html=code_block(hex_dump(body[:SHOWN_HEX])))
+    note = extent(len(body), SHOWN_TEXT)
     shown = text[:SHOWN_TEXT]
-    if _is_json(text):
-        return Rendered(kind="JSON", note=note, html=code_block(_visible(indent(shown))))
-    return Rendered(kind="text", note=note, html=code_block(_visible(shown)))
+    if is_json(text):
+        return Rendered(kind="JSON", note=note, html=code_block(visible(indent(shown))))
+    return Rendered(kind="text", note=note, html=code_block(visible(shown)))
 
 
 def indent(text: str) -> str:
@@ -75,7 +75,8 @@ def indent(text: str) -> str:
     return "\n".join([*lines, line])
 
 
-def _is_json(text: str) -> bool:
+def is_json(text: str) -> bool:
+    """Whether it is one JSON value that is not too deep to be indented."""
     if text.count("[") + text.count("{") > _MAX_DEPTH and _depth(text) > _MAX_DEPTH:
         return False
     try:
@@ -93,7 +94,7 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _hex(body: bytes) -> str:
+def hex_dump(body: bytes) -> str:
     """Offset, 16 bytes, and those of them that are printable."""
     lines = []
     for offset in range(0, len(body), 16):
@@ -103,11 +104,13 @@ def _hex(body: bytes) -> str:
     return "\n".join(lines)
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
+    """Text with what would not be seen, or would change the order of what is, made visible."""
     return text.translate(_VISIBLE)
 
 
-def _note(length: int, shown: int) -> str:
+def extent(length: int, shown: int) -> str:
+    """How much of so many bytes is shown."""
     if not length:
         return "empty"
     return f"the first {size(shown)} of {size(length)}" if length > shown else size(length)

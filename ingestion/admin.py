@@ -20,6 +20,8 @@ from unfold.decorators import display
 from ingestion import archive_page, batch_page, drainer_page, partition_page, partitions
 from ingestion.filters import ContentFilter, PartitionFilter
 from ingestion.models import DRAINER_ALIVE_S, ArchiveFile, Batch, Drainer, Partition
+from ingestion.passport.admin import PassportAdmin
+from metrics.models import NormalizedTransaction
 from payflow.lib.pages.admin import Empty, KeysetAdmin, ReadOnlyAdmin
 from payflow.lib.pages.detail import Confirmation, Detail
 from payflow.lib.pages.display import (
@@ -33,6 +35,9 @@ from payflow.lib.pages.display import (
     span,
 )
 from payflow.lib.pages.filters import ArrivedFilter
+
+# the list is metrics'; the page of a transaction needs all that is here
+admin.site.register(NormalizedTransaction, PassportAdmin)
 
 
 @admin.register(Partition)

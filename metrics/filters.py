@@ -10,10 +10,18 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter, TextFilter
 
-from configuration.models import Source
+from configuration.models import ConfigurationVersion, Source
 from metrics.dimensions import known_values
+from metrics.search import find_customer
+
+_LATEST: Final = {
+    "1h": ("Last hour", timedelta(hours=1)),
+    "24h": ("Last 24 hours", timedelta(days=1)),
+    "7d": ("Last 7 days", timedelta(days=7)),
+    "30d": ("Last 30 days", timedelta(days=30)),
+}
 
 
 class DimensionFilter(DropdownFilter):
@@ -82,6 +90,60 @@ class BatchFilter(DropdownFilter):
         if batch is None:
             return queryset.none()
         return queryset.filter(id__gte=batch.pk, id__lte=batch.last_id, batch=batch.pk)
+
+
+class IdFilter(TextFilter):
+    """One id, whole. No index serves merchants: pages link here with a time of arrival."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:  # noqa: ARG002
+        value = (self.value() or "").strip()
+        return queryset.filter(**{str(self.parameter_name): value}) if value else queryset
+
+
+class MerchantFilter(IdFilter):
+    title, parameter_name = "merchant", "merchant_id"
+
+
+class CustomerFilter(IdFilter):
+    """Found by the index of customers, the latest first; together with any other filter."""
+
+    title, parameter_name = "customer", "customer_id"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:  # noqa: ARG002
+        value = (self.value() or "").strip()
+        return queryset.filter(pk__in=find_customer(value)) if value else queryset
+
+
+class RuleFilter(DropdownFilter):
+    """One compliance rule; offered are those that are live, and the one that is chosen."""
+
+    title, parameter_name = "rule", "rule"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        live = ConfigurationVersion.objects.filter(kind="compliance", status="active")
+        documents = live.values_list("document", flat=True)
+        names = {rule["name"] for document in documents for rule in document.get("rules", [])}
+        return [(name, name) for name in sorted(names | {request.GET.get("rule", "")}) if name]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:  # noqa: ARG002
+        value = self.value()
+        return queryset.filter(rule=value) if value else queryset
+
+
+class HappenedFilter(DropdownFilter):
+    """The latest by event time. Its parameter is that of arrival: lists link to the last hour."""
+
+    title, parameter_name = "event time", "arrived"
+    all_option = ["", "Any time"]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [(key, label) for key, (label, _) in _LATEST.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:  # noqa: ARG002
+        chosen = _LATEST.get(self.value() or "")
+        if chosen is None:
+            return queryset
+        return queryset.filter(occurred_at__gte=timezone.now() - chosen[1])
 
 
 class OccurredFilter(RangeDateTimeFilter):

@@ -38,6 +38,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         _group(
             "Payments",
             _item(request, "Transactions", "receipt_long", "metrics.normalizedtransaction"),
+            _item(request, "Compliance findings", "gavel", "metrics.violation"),
             _item(request, "Archive", "inventory_2", "ingestion.archivefile"),
         ),
         _group(

@@ -40,6 +40,7 @@ class PageAdmin(ModelAdmin):
     #: all that a person may sort by; none, where no index would serve it
     sortable_by = ()
     empty: ClassVar[Empty | None] = None
+    page_template: ClassVar[str] = "payflow/detail.html"
 
     def detail(self, request: HttpRequest, row: Any) -> Detail:
         """What the page of a row shows."""
@@ -61,7 +62,7 @@ class PageAdmin(ModelAdmin):
             return redirect(self.list_url())
         detail = self.detail(request, row)
         return self.render_page(
-            request, "payflow/detail.html", row, detail=detail, **(extra_context or {})
+            request, self.page_template, row, detail=detail, **(extra_context or {})
         )
 
     def render_page(

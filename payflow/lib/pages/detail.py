@@ -52,7 +52,10 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """One card: facts, or a table, or any HTML; `empty` is said when it holds nothing."""
+    """One card: facts, or a table, or any HTML; `empty` is said when it holds nothing.
+
+    A table shows its first `fold` rows until a person asks for all (0: all at once).
+    """
 
     title: str
     sub: str = ""
@@ -62,6 +65,7 @@ class Card:
     html: Shown = ""
     empty: str = ""
     more: Button | None = None
+    fold: int = 0
 
     @property
     def cells(self) -> list[list[tuple[Head, Shown]]]:

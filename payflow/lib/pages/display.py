@@ -166,7 +166,12 @@ def pretty_json(value: Any) -> SafeString:
 
 def code_block(text: str) -> SafeString:
     """Lines with numbers; nothing in them is markup."""
-    return format_html('<div class="pf-code" tabindex="0">{}</div>', _lines(text.splitlines()))
+    return code_lines(text.splitlines())
+
+
+def code_lines(lines: Iterable[str]) -> SafeString:
+    """Lines with numbers; those that are safe HTML may be marked up."""
+    return format_html('<div class="pf-code" tabindex="0">{}</div>', _lines(lines))
 
 
 def _lines(lines: Iterable[str]) -> SafeString:
