@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import polars as pl
 
@@ -219,10 +219,14 @@ def add_to_window(
     )
 
 
-def found_in(kept: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
+def found_in(
+    kept: pl.DataFrame, findings: pl.DataFrame, *, on: Literal["id", "ordinal"] = "ordinal"
+) -> pl.DataFrame:
     """The findings in the events that are stored, with what a violation says of its event."""
     events = kept.select(
-        pl.col("ordinal").cast(pl.Int64),
         *("id", "key_hex", "occurred_at", "transaction_id", "customer_id", "merchant_id"),
+        *(["ordinal"] if on == "ordinal" else []),
     )
-    return findings.join(events, on="ordinal", how="inner", maintain_order="left")
+    return findings.join(
+        events.with_columns(pl.col(on).cast(pl.Int64)), on=on, how="inner", maintain_order="left"
+    )

@@ -25,6 +25,13 @@ CREATE TABLE arrival_latency (
     bucket integer NOT NULL,
     CONSTRAINT arrival_latency_pkey PRIMARY KEY (window_start, source_id, bucket)
 ) WITH (fillfactor = 50);
+
+-- batches that are there already
+INSERT INTO ingestion_5m
+SELECT date_bin('5 minutes', b.received_at, 'epoch'), p.source_id, count(*), sum(b.messages),
+    sum(b.parts), sum(b.accepted), sum(b.failed), sum(b.ignored), sum(b.duplicates), sum(b.late)
+FROM batches b JOIN partitions p ON p.id = b.partition_id
+GROUP BY 1, 2;
 """
 BACKWARD = "DROP TABLE arrival_latency, ingestion_5m;"
 

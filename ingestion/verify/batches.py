@@ -15,15 +15,19 @@ from ingestion.verify.items import expected_items, unequal_items
 from ingestion.verify.outcomes import check_outcomes
 from ingestion.verify.report import Kind
 from ingestion.verify.snapshot import Manifest
-from ingestion.verify.stored import TRANSACTION_SCHEMA, Stored
+from ingestion.verify.stored import TRANSACTION_SCHEMA, VIOLATION_SCHEMA, Stored
 from ingestion.verify.unit import Unit
 from payflow.lib.event_id import event_id
 
 
 def check_batches(
     cursor: psycopg.Cursor[Any], unit: Unit, stored: Stored, findings: Findings
-) -> pl.DataFrame:
-    """Compare the batches; returns the events that they must have stored: evaluate()'s columns."""
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Compare the batches.
+
+    Returns the events that they must have stored (evaluate()'s columns) and what compliance rules
+    found in them.
+    """
     archived, judged = unit.judged()
     findings.add_rows(Kind.ARCHIVE, unequal(archived, judged, key=["id"]), unit)
 
@@ -44,10 +48,25 @@ def check_batches(
         json_columns=["metric_data"],
     )
     findings.add_rows(Kind.METRIC, metrics, unit)
+    found = unit.found_in(kept)
+    violations = unequal(
+        stored.violations,
+        _expected_violations(found, kept),
+        key=["id", "rule"],
+        json_columns=["evidence"],
+    )
+    findings.add_rows(Kind.VIOLATION, violations, unit)
     items = unequal_items(stored.items, expected_items(unit, accepted, outcomes))
     findings.add_rows(Kind.FAILED_ITEM, items, unit)
     _check_manifests(unit, kept, outcomes, findings)
-    return kept
+    return kept, found
+
+
+def _expected_violations(found: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
+    """The rows that these findings must have, in the types that stored rows are read in."""
+    arrived = kept.select("id", found_at="received_at")
+    rows = found.rename({"key_hex": "key"}).join(arrived, on="id").sort("id", "rule")
+    return rows.select(pl.col(name).cast(dtype) for name, dtype in VIOLATION_SCHEMA.items())
 
 
 def _expected_transactions(kept: pl.DataFrame) -> pl.DataFrame:

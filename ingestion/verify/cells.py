@@ -14,66 +14,77 @@ from typing import Final
 
 import polars as pl
 
+from ingestion.verify.cell_tables import CELL_TABLES, CellTable
 from ingestion.verify.compare import unequal
 from ingestion.verify.report import Difference, Kind, Report
-from ingestion.verify.snapshot import CELL_SCHEMA
-from metrics.rollups import KEY, roll_up, roll_up_cells
-from metrics.store import CellTable
+from metrics.compliance import violation_windows
+from metrics.rollups import roll_up, roll_up_cells
+from metrics.windows import WindowEngine, merge_buckets, merge_windows
 
-_WINDOW: Final[Mapping[CellTable, timedelta]] = {
-    "payment_metrics_5m": timedelta(minutes=5),
-    "payment_metrics_1h": timedelta(hours=1),
-}
 #: frames of cells that are kept apart before they are merged
 _APART: Final = 64
 
 
 @dataclass(slots=True)
 class Tally:
-    """Cells of 5 minutes so far; as many rows as there are cells, whatever the number of events."""
+    """Cells so far; as many rows as there are cells, whatever the number of events."""
 
-    frames: list[pl.DataFrame] = field(default_factory=list)
+    rollups: list[pl.DataFrame] = field(default_factory=list)
+    windows: list[pl.DataFrame] = field(default_factory=list)
+    buckets: list[pl.DataFrame] = field(default_factory=list)
 
-    def add(self, kept: pl.DataFrame) -> None:
-        self.frames.append(roll_up(kept, window_s=300))
-        if len(self.frames) > _APART:
-            self.frames = [self.merged()]
+    def add(self, kept: pl.DataFrame, found: pl.DataFrame, engine: WindowEngine) -> None:
+        """Add the events that are stored and the findings in them."""
+        cells = engine.cells(kept)
+        self.rollups.append(roll_up(kept, window_s=300))
+        self.windows += [cells.windows, violation_windows(found)]
+        self.buckets.append(cells.buckets)
+        if len(self.rollups) > _APART:
+            self.rollups = [roll_up_cells(pl.concat(self.rollups), window_s=300)]
+            self.windows = [merge_windows(self.windows)]
+            self.buckets = [merge_buckets(self.buckets)]
 
-    def merged(self) -> pl.DataFrame:
-        if not self.frames:
-            return pl.DataFrame(schema=dict(CELL_SCHEMA))
-        return roll_up_cells(pl.concat(self.frames), window_s=300)
+    def merged(self) -> dict[str, pl.DataFrame]:
+        """The cells of each table by its name."""
+        rollups = self.rollups or [pl.DataFrame(schema=dict(CELL_TABLES[0].schema))]
+        cells = roll_up_cells(pl.concat(rollups), window_s=300)
+        return {
+            "payment_metrics_5m": cells,
+            "payment_metrics_1h": roll_up_cells(cells, window_s=3600),
+            "metric_windows": merge_windows(self.windows),
+            "aggregate_histograms": merge_buckets(self.buckets),
+        }
 
 
 def compare_cells(
     tally: Tally,
-    stored: Mapping[CellTable, pl.DataFrame],
+    stored: Mapping[str, pl.DataFrame],
     *,
     left_out: list[tuple[datetime, datetime]],
     report: Report,
 ) -> None:
-    """Compare both tables where their windows are known in full.
+    """Compare every table where its windows are known in full.
 
     `left_out` are half-open ranges of event time that batches not recomputed have events in.
     """
-    cells = tally.merged()
-    ranges = _merge(left_out)
-    for table, window in _WINDOW.items():
-        expected = roll_up_cells(cells, window_s=int(window.total_seconds()))
-        ours, skipped = _known(stored[table], ranges, window)
-        theirs, _ = _known(expected, ranges, window)
-        report.compared[table] += ours.height
+    ranges, expected = _merge(left_out), tally.merged()
+    for table in CELL_TABLES:
+        ours, skipped = _known(stored[table.name], ranges, table)
+        theirs, _ = _known(expected[table.name], ranges, table)
+        report.compared[table.name] += ours.height
         if skipped:
             report.notes.append(
-                f"{skipped:,} cells of {table} were not compared: not every batch of their "
+                f"{skipped:,} cells of {table.name} were not compared: not every batch of their "
                 f"windows was recomputed"
             )
-        for it in unequal(ours, theirs, key=list(KEY)):
-            start, *dimensions = it.key
+        for it in unequal(ours, theirs, key=list(table.key)):
+            named = dict(zip(table.key, it.key, strict=True))
+            start = named.pop("window_start")
+            cell = "/".join(map(repr, named.values()))
             report.add(
                 Difference(
                     kind=Kind.CELL,
-                    row=f"{table} {start:%Y-%m-%d %H:%M} {'/'.join(map(repr, dimensions))}",
+                    row=f"{table.name} {start:%Y-%m-%d %H:%M} {cell}",
                     column=it.column,
                     stored=str(it.stored),
                     recomputed=str(it.recomputed),
@@ -82,13 +93,20 @@ def compare_cells(
 
 
 def _known(
-    cells: pl.DataFrame, ranges: list[tuple[datetime, datetime]], window: timedelta
+    cells: pl.DataFrame, ranges: list[tuple[datetime, datetime]], table: CellTable
 ) -> tuple[pl.DataFrame, int]:
     """The cells whose windows meet none of the ranges, sorted; and how many others there are."""
-    exact = cells.cast(pl.Schema(CELL_SCHEMA)).select(list(CELL_SCHEMA))
-    starts = exact["window_start"].unique().to_list()
-    known = [start for start in starts if not _meets(start, start + window, ranges)]
-    kept = exact.filter(pl.col("window_start").is_in(known)).sort(KEY)
+    length = pl.col("window_s") if table.window_s is None else pl.lit(table.window_s)
+    exact = table.exact(cells).with_columns(length=length)
+    windows = exact.select("window_start", "length").unique()
+    known = [
+        not _meets(start, start + timedelta(seconds=seconds), ranges)
+        for start, seconds in windows.iter_rows()
+    ]
+    kept = exact.join(
+        windows.filter(pl.Series(known, dtype=pl.Boolean)), on=windows.columns, how="semi"
+    )
+    kept = kept.drop("length").sort(table.key)
     return kept, cells.height - kept.height
 
 

@@ -33,12 +33,16 @@ class Kind(StrEnum):
     #: a part that the commit decided: duplicate, conflict, refused
     OUTCOME = "outcome"
     FAILED_ITEM = "failed_item"
+    #: a finding of a compliance rule
+    VIOLATION = "violation"
     #: an event stored more than once
     KEY = "key"
     #: rows that no batch wrote
     STRAY = "stray"
     GROUP = "group"
     CELL = "cell"
+    #: a source's sums over five minutes of arrival
+    ARRIVAL = "arrival"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -165,7 +165,8 @@ def _check(
         run.leave_out(manifests)
         findings = replace(findings, report=run.report.of_engine(bundle.engine))
     stored = _read_stored(cursor, manifests, run)
-    run.tally.add(check_batches(cursor, unit, stored, findings))
+    kept, found = check_batches(cursor, unit, stored, findings)
+    run.tally.add(kept, found, bundle.compiled.metrics.windows)
 
 
 def _read_stored(cursor: psycopg.Cursor[Any], manifests: Sequence[Manifest], run: _Run) -> Stored:
@@ -178,6 +179,7 @@ def _read_stored(cursor: psycopg.Cursor[Any], manifests: Sequence[Manifest], run
         transactions=stored.transactions.height,
         metrics=stored.metrics.height,
         outcomes=stored.outcomes.height,
+        violations=stored.violations.height,
         failed_items=len(stored.items),
     )
     if not run.scope.is_whole:

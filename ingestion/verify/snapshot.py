@@ -23,10 +23,9 @@ import psycopg
 from psycopg import sql
 
 from ingestion.verify import structure
-from ingestion.verify.fetch import fetch_frame
+from ingestion.verify.cell_tables import CELL_TABLES
 from ingestion.verify.report import Report
 from ingestion.verify.scope import Scope, scope_parameters
-from metrics.store import CellTable
 
 _BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _PARTITIONS: Final = """
@@ -63,27 +62,6 @@ _TOTALS: Final = """
 SELECT (SELECT count(*) FROM normalized_transactions), (SELECT count(*) FROM dynamic_metrics),
     (SELECT count(*) FROM batch_outcomes), (SELECT count(*) FROM failed_items)
 """
-_CELLS: Final = sql.SQL("""
-SELECT (extract(epoch FROM window_start) * 1000000)::bigint, payment_method, currency,
-    payment_status, channel, transaction_count, amount_sum, amount_min, amount_max, latency_count,
-    latency_sum_us, latency_max_us
-FROM {table} WHERE %(whole)s OR window_start BETWEEN %(first)s AND %(last)s
-""")
-CELL_SCHEMA: Final[Mapping[str, pl.DataType]] = {
-    "window_start": pl.Datetime("us", "UTC"),
-    "payment_method": pl.String(),
-    "currency": pl.String(),
-    "payment_status": pl.String(),
-    "channel": pl.String(),
-    "transaction_count": pl.Int64(),
-    "amount_sum": pl.Decimal(38, 4),
-    "amount_min": pl.Decimal(19, 4),
-    "amount_max": pl.Decimal(19, 4),
-    "latency_count": pl.Int64(),
-    "latency_sum_us": pl.Decimal(38, 0),
-    "latency_max_us": pl.Int64(),
-}
-CELL_TABLES: Final[tuple[CellTable, ...]] = ("payment_metrics_5m", "payment_metrics_1h")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +156,7 @@ class Snapshot:
     parts: int
     partitions: Mapping[int, PartitionInfo]
     #: all of them, or those of the windows between the first and last event looked at
-    cells: Mapping[CellTable, pl.DataFrame]
+    cells: Mapping[str, pl.DataFrame]
     #: only when all batches are looked at
     totals: Totals | None
     #: half-open ranges of event time of the batches that are not
@@ -227,12 +205,7 @@ def _copy_out(cursor: psycopg.Cursor[Any], scope: Scope, report: Report) -> Snap
         spool=spool,
         parts=parts,
         partitions=partitions,
-        cells={
-            table: fetch_frame(
-                cursor, _CELLS.format(table=sql.Identifier(table)), windows, schema=CELL_SCHEMA
-            )
-            for table in CELL_TABLES
-        },
+        cells={table.name: table.fetch(cursor, windows) for table in CELL_TABLES},
         totals=totals,
         left_out=cursor.execute(_LEFT_OUT, parameters).fetchall(),
     )
@@ -242,6 +215,7 @@ def _whole_tables(
     cursor: psycopg.Cursor[Any], *, names: Mapping[int, str], report: Report
 ) -> Totals:
     structure.check_groups(cursor, report)
+    structure.check_arrivals(cursor, report)
     structure.check_unnamed_files(cursor, report)
     report.repeats += structure.check_keys(cursor, names=names, report=report)
     transactions, metrics, outcomes, items = cursor.execute(_TOTALS).fetchone() or (0, 0, 0, 0)

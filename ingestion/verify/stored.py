@@ -59,6 +59,20 @@ OUTCOME_SCHEMA: Final[Mapping[str, pl.DataType]] = {
     "other_id": pl.Int64(),
     "transaction_id": pl.String(),
 }
+VIOLATION_SCHEMA: Final[Mapping[str, pl.DataType]] = {
+    "id": pl.Int64(),
+    "rule": pl.String(),
+    "rule_version": pl.Int64(),
+    "family": pl.String(),
+    "severity": pl.String(),
+    "key": pl.String(),
+    "occurred_at": _TIME,
+    "found_at": _TIME,
+    "transaction_id": pl.String(),
+    "customer_id": pl.String(),
+    "merchant_id": pl.String(),
+    "evidence": pl.String(),
+}
 #: columns of failed_items that a commit writes and nobody changes
 ITEM_COLUMNS: Final = (
     "id",
@@ -130,6 +144,12 @@ FROM ({}) AS rows
     )
 )
 _OUTCOMES: Final = _select("batch_outcomes", _exact(OUTCOME_SCHEMA), key="id", order="id")
+_VIOLATIONS: Final = _select(
+    "violations",
+    [sql.SQL("event_id"), *_exact(VIOLATION_SCHEMA)[1:]],
+    key="event_id",
+    order='event_id, rule COLLATE "C"',
+)
 _ITEMS: Final = _select(
     "failed_items", [sql.Identifier(name) for name in ITEM_COLUMNS], key="id", order="id"
 )
@@ -142,6 +162,7 @@ class Stored:
     transactions: pl.DataFrame
     metrics: pl.DataFrame
     outcomes: pl.DataFrame
+    violations: pl.DataFrame
     #: one dictionary of ITEM_COLUMNS an item
     items: list[dict[str, Any]]
 
@@ -161,5 +182,6 @@ def read_stored(cursor: psycopg.Cursor[Any], manifests: Sequence[Manifest]) -> S
         transactions=transactions.with_columns(pl.col("event_key").str.replace_all("-", "")),
         metrics=read_lines((lines or "").encode(), schema=METRIC_SCHEMA),
         outcomes=fetch_frame(cursor, _OUTCOMES, own, schema=OUTCOME_SCHEMA),
+        violations=fetch_frame(cursor, _VIOLATIONS, own, schema=VIOLATION_SCHEMA),
         items=items,
     )

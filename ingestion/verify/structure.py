@@ -70,6 +70,25 @@ FULL JOIN (
 WHERE c.count IS DISTINCT FROM i.count
 ORDER BY 1, 2
 """
+_ARRIVALS = """
+SELECT format('source %s at %s', coalesce(w.source_id, b.source_id),
+        to_char(coalesce(w.window_start, b.window_start), 'YYYY-MM-DD HH24:MI')),
+    (w.batches, w.messages, w.parts, w.accepted, w.failed, w.ignored, w.duplicates, w.late)::text,
+    (b.batches, b.messages, b.parts, b.accepted, b.failed, b.ignored, b.duplicates, b.late)::text
+FROM ingestion_5m w
+FULL JOIN (
+    SELECT p.source_id, date_bin('5 minutes', b.received_at, 'epoch') AS window_start,
+        count(*) AS batches, sum(b.messages)::bigint AS messages, sum(b.parts)::bigint AS parts,
+        sum(b.accepted)::bigint AS accepted, sum(b.failed)::bigint AS failed,
+        sum(b.ignored)::bigint AS ignored, sum(b.duplicates)::bigint AS duplicates,
+        sum(b.late)::bigint AS late
+    FROM batches b JOIN partitions p ON p.id = b.partition_id GROUP BY 1, 2
+) b ON b.source_id = w.source_id AND b.window_start = w.window_start
+WHERE (w.batches, w.messages, w.parts, w.accepted, w.failed, w.ignored, w.duplicates, w.late)
+    IS DISTINCT FROM
+    (b.batches, b.messages, b.parts, b.accepted, b.failed, b.ignored, b.duplicates, b.late)
+ORDER BY 1
+"""
 # the inner query reads the leaves' key indexes only
 _REPEATED_KEYS = """
 SELECT t.event_key::text, t.id, b.id, b.partition_id, b.received_at, s.broker_type
@@ -109,6 +128,21 @@ def check_chain(
             report.add(_chained(place, "position", position, next_))
         if number != end:
             report.add(_chained(place, "sequence_number", number, end))
+
+
+def check_arrivals(cursor: psycopg.Cursor[Any], report: Report) -> None:
+    """The sums over five minutes of arrival are those of the batches."""
+    cursor.execute(_ARRIVALS)
+    for row, stored, recomputed in cursor:
+        report.add(
+            Difference(
+                kind=Kind.ARRIVAL,
+                row=row,
+                column="counts",
+                stored=stored or "no row",
+                recomputed=recomputed or "no row",
+            )
+        )
 
 
 def check_groups(cursor: psycopg.Cursor[Any], report: Report) -> None:

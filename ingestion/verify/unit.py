@@ -13,7 +13,7 @@ from typing import Final
 
 import polars as pl
 
-from ingestion import archive
+from ingestion import archive, store
 from ingestion.bundles import CompiledBundle
 from ingestion.evaluate import Outcome, evaluate
 from ingestion.scrub import Scrubbed
@@ -47,6 +47,12 @@ class Unit:
         """Accepted events with their id, batch, ordinal and arrival."""
         events = self.outcome.accepted
         return events.with_columns(self.places[events["ordinal"]].get_columns())
+
+    def found_in(self, kept: pl.DataFrame) -> pl.DataFrame:
+        """What compliance rules found in these accepted events."""
+        findings = self.outcome.findings
+        ids = self.places["id"].gather(findings["ordinal"])
+        return store.found_in(kept, findings.drop("ordinal").with_columns(ids), on="id")
 
     def judged(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """What evaluate() decides of an archive object's rows: as archived, and as it is now."""

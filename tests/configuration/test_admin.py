@@ -68,6 +68,7 @@ def _form(**fields: object) -> dict[str, object]:
         "settings": json.dumps({"url": "env:STREAMS_URL", "stream": "cards", "partitions": 2}),
         "schema_name": "transaction",
         "metrics_name": "default",
+        "compliance_name": "default",
         **fields,
     }
 

@@ -48,6 +48,7 @@ def messages(event):
     ]
     events += [event(100 + n, customer_id=text) for n, text in enumerate(AWKWARD)]
     events += [event(200 + n, metadata={"card_brand": text}) for n, text in enumerate(AWKWARD)]
+    events += [event(41, amount=50_000)]  # a finding
     events += [event(3, amount="4.0500", metadata={"risk_score": 3 / 7, "processing_time_ms": 3})]
     events += [event(4, amount=99)]
     events += [event(50, amount="abc"), event(51, currency="???"), b"{broken", b"\xff\xfe", b"[]"]
@@ -298,7 +299,54 @@ DAMAGE: dict[str, tuple[str, set[tuple[str, str]]]] = {
     ),
     "count of a batch": (
         "UPDATE batches SET late = late + 1 WHERE id = {batch}",
-        {("manifest", "late")},
+        {("manifest", "late"), ("arrival", "counts")},
+    ),
+    "count of an arrival": (
+        (
+            "UPDATE ingestion_5m SET failed = failed + 1 WHERE ctid = "
+            "(SELECT ctid FROM ingestion_5m LIMIT 1)"
+        ),
+        {("arrival", "counts")},
+    ),
+    "sum of a window": (
+        (
+            "UPDATE metric_windows SET value_sum = value_sum + 0.000001 WHERE ctid = "
+            "(SELECT ctid FROM metric_windows WHERE rule = 'completed_amount' LIMIT 1)"
+        ),
+        {("cell", "value_sum")},
+    ),
+    "last of a gauge": (
+        (
+            "UPDATE metric_windows SET value_last = value_last + 1 WHERE ctid = "
+            "(SELECT ctid FROM metric_windows WHERE value_last IS NOT NULL LIMIT 1)"
+        ),
+        {("cell", "value_last")},
+    ),
+    "window of another version": (
+        (
+            "UPDATE metric_windows SET rule_version = rule_version + 1 WHERE ctid = "
+            "(SELECT ctid FROM metric_windows LIMIT 1)"
+        ),
+        {("cell", "")},
+    ),
+    "bucket of a histogram": (
+        (
+            "UPDATE aggregate_histograms SET events = events + 1 WHERE ctid = "
+            "(SELECT ctid FROM aggregate_histograms LIMIT 1)"
+        ),
+        {("cell", "events")},
+    ),
+    "finding gone": (
+        "DELETE FROM violations WHERE id = (SELECT min(id) FROM violations)",
+        {("violation", "")},
+    ),
+    "severity of a finding": (
+        "UPDATE violations SET severity = 'low' WHERE id = (SELECT min(id) FROM violations)",
+        {("violation", "severity")},
+    ),
+    "evidence of a finding": (
+        "UPDATE violations SET evidence = '{{}}' WHERE id = (SELECT min(id) FROM violations)",
+        {("violation", f"evidence.{name}") for name in ("amount", "currency", "customer_id")},
     ),
     "failed item gone": (
         "DELETE FROM failed_items WHERE position = '60'",
@@ -498,6 +546,7 @@ def test_a_missing_manifest_row_is_found(taken):
         ("chain", "start_position"),
         ("file", "batch"),
         ("stray", ""),
+        ("arrival", "counts"),
     }
     assert any(str(gone.id) in d.row for d in report.listed if d.kind == "stray")
     assert any(d.row == gone.file for d in report.listed if d.kind == "file")
