@@ -219,3 +219,25 @@ class Violation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rule} {self.transaction_id}"
+
+
+class DistinctCount(models.Model):
+    """One plane of the sketch that counts the customers or merchants of an hour: docs/adr/0011.
+
+    The SQL primary key is the first three columns; Django sees the first only.
+    """
+
+    class Counted(models.TextChoices):
+        CUSTOMERS = "customers", "Customers"
+        MERCHANTS = "merchants", "Merchants"
+
+    counted = models.CharField(max_length=16, choices=Counted.choices, primary_key=True)
+    window_start = models.DateTimeField()
+    plane = models.SmallIntegerField(help_text="Leading zeros of the ids' hashes.")
+    bits = models.TextField(help_text="4,096 of 0 and 1.")
+
+    class Meta:
+        db_table = "distinct_counts"
+
+    def __str__(self) -> str:
+        return f"{self.counted} {self.window_start:%Y-%m-%d %H:%M} {self.plane}"
