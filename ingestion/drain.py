@@ -27,6 +27,7 @@ from ingestion.holdings import Holdings, SourceReader, backoff_s
 from ingestion.leases import Lease, Slot
 from ingestion.pipeline import Committed, process
 from ingestion.sources.base import MessageBatch
+from payflow.lib import tracing
 from payflow.lib.errors import CheckpointMoved, PositionLost, Retryable, SourceUnavailable
 from payflow.lib.failpoints import fail_point
 from payflow.lib.logs import bound
@@ -68,17 +69,21 @@ class Drainer:
 
     def run(self, *, until_idle: bool = False, deadline: float | None = None) -> None:
         """Drain until stopped, until `deadline` (monotonic), or until everything is read."""
-        try:
-            while not self.stop.is_set() and (deadline is None or time.monotonic() < deadline):
-                try:
-                    busy = self._poll()
-                    self._failures = 0
-                    if until_idle and not busy and self._everything_is_read():
-                        return
-                except (DatabaseError, InterfaceError, Retryable) as exc:
-                    self._start_over(exc)
-        finally:
-            self._leave()
+        with tracing.recording():
+            try:
+                self._loop(until_idle=until_idle, deadline=deadline)
+            finally:
+                self._leave()
+
+    def _loop(self, *, until_idle: bool, deadline: float | None) -> None:
+        while not self.stop.is_set() and (deadline is None or time.monotonic() < deadline):
+            try:
+                busy = self._poll()
+                self._failures = 0
+                if until_idle and not busy and self._everything_is_read():
+                    return
+            except (DatabaseError, InterfaceError, Retryable) as exc:
+                self._start_over(exc)
 
     # --- one round ---------------------------------------------------------------------------
 
@@ -112,7 +117,8 @@ class Drainer:
             return False
         if batch is None or batch.partition not in reader.held:
             return False
-        with bound(batch=batch.batch_id, source=batch.source, partition=batch.partition):
+        ids = {"batch": batch.batch_id, "source": batch.source, "partition": batch.partition}
+        with bound(**ids), tracing.batch_span(received_at=batch.received_at, **ids):
             self._take(reader, batch)
         return True
 
@@ -129,7 +135,9 @@ class Drainer:
         if self._on_commit:
             self._on_commit(done)
         logger.info("committed a batch", extra={"action": "batch_committed", **done.log_context()})
-        reader.consumer.acknowledge_batch(batch)
+        tracing.annotate(done.log_context())
+        with tracing.span("acknowledge"):
+            reader.consumer.acknowledge_batch(batch)
         fail_point("after_acknowledge")
 
     def _process(self, reader: SourceReader, batch: MessageBatch, lease: Lease) -> Committed:

@@ -45,6 +45,7 @@ from metrics.store import write_buckets, write_cells, write_violations, write_wi
 from metrics.windows import WINDOW_KEY
 from payflow.lib.errors import DuplicateTransactionError, LeafEnded, StorageError
 from payflow.lib.failpoints import fail_point
+from payflow.lib.tracing import span
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,8 @@ class Stopwatch:
     @contextmanager
     def __call__(self, step: str) -> Iterator[None]:
         start = time.perf_counter()
-        yield
+        with span(step):
+            yield
         self.timings[step] = round((time.perf_counter() - start) * 1000, 3)
 
 
@@ -118,17 +120,17 @@ def process(batch: MessageBatch, *, lease: Lease, slot: Slot, bundle: CompiledBu
     if watch.timings["archive"] > settings.PAYFLOW["LEASE_S"] * 500:
         raise StorageError("the archive took longer than half the lease")
     fail_point("after_archive")
-    return _commit_until_decided(
-        Work(
-            batch=batch,
-            lease=lease,
-            slot=slot,
-            bundle=bundle,
-            outcome=outcome,
-            file=file,
-            timings=watch.timings,
-        )
+    work = Work(
+        batch=batch,
+        lease=lease,
+        slot=slot,
+        bundle=bundle,
+        outcome=outcome,
+        file=file,
+        timings=watch.timings,
     )
+    with span("commit"):
+        return _commit_until_decided(work)
 
 
 def _commit_until_decided(work: Work) -> Committed:

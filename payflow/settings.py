@@ -44,6 +44,7 @@ INSTALLED_APPS = [
     "ingestion.apps.IngestionConfig",
 ]
 MIDDLEWARE = [
+    "payflow.tracing_middleware.TraceRequests",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
