@@ -65,7 +65,7 @@ def write_distinct(cursor: Cursor, cells: pl.DataFrame) -> None:
     row = cells.select(
         pl.col("counted", "window_start", "plane").cast(pl.String).str.join(","),
         # x and hexadecimal digits is how PostgreSQL reads bits
-        bits=(pl.lit("x") + pl.col("bits").bin.encode("hex")).str.join(","),
+        bits=(pl.lit("x") + pl.col("bits")).str.join(","),
     ).row(0, named=True)
     cursor.execute(_ADD_PLANES, {name: f"{{{text}}}" for name, text in row.items()})
 

@@ -35,23 +35,21 @@ SCHEMA: Final[Mapping[str, pl.DataType]] = {
     "counted": pl.String(),
     "window_start": EVENT_TIME,
     "plane": pl.Int16(),
-    "bits": pl.Binary(),
+    #: PLANE / 4 hexadecimal digits, the first bit is the highest of the first
+    "bits": pl.String(),
 }
 
 
 def distinct_cells(kept: pl.DataFrame) -> pl.DataFrame:
-    """The planes of these transactions, sorted by key. An empty id is no customer.
-
-    Columns as SCHEMA says; `bits` are PLANE / 8 bytes, the first bit is the highest of the first.
-    """
+    """The planes of these transactions, sorted by key. An empty id is no customer."""
     return pl.concat([_planes(kept, counted, column) for counted, column in COUNTED.items()])
 
 
 def merge_cells(cells: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """The cells of several batches as one: the same as of all their transactions at once."""
     keyed = pl.concat([pl.DataFrame(schema=SCHEMA), *cells]).group_by(KEY).agg("bits").sort(KEY)
-    merged = [_or(bits) for bits in keyed["bits"].to_list()]
-    return keyed.with_columns(bits=pl.Series(merged, dtype=pl.Binary))
+    merged = list(map(_or, keyed["bits"].to_list()))
+    return keyed.with_columns(bits=pl.Series(merged, dtype=pl.String))
 
 
 def estimate(bits_set: Mapping[int, int]) -> float:
@@ -97,19 +95,19 @@ def _planes(kept: pl.DataFrame, counted: str, column: str) -> pl.DataFrame:
         pl.lit(counted).alias("counted"),
         "window_start",
         "plane",
-        pl.Series("bits", list(map(_set, planes["places"].to_list())), dtype=pl.Binary),
+        pl.Series("bits", list(map(_set, planes["places"].to_list())), dtype=pl.String),
     )
 
 
-def _set(places: list[int]) -> bytes:
+def _set(places: list[int]) -> str:
     bits = bytearray(PLANE // 8)
     for place in places:
         bits[place >> 3] |= 0x80 >> (place & 7)
-    return bytes(bits)
+    return bits.hex()
 
 
-def _or(several: list[bytes]) -> bytes:
+def _or(several: list[str]) -> str:
     if len(several) == 1:
         return several[0]
-    merged = reduce(or_, (int.from_bytes(bits) for bits in several))
-    return merged.to_bytes(PLANE // 8)
+    merged = reduce(or_, (int(bits, 16) for bits in several))
+    return f"{merged:0{PLANE // 4}x}"

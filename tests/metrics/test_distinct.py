@@ -34,7 +34,7 @@ def stored() -> list[tuple[Any, ...]]:
 
 def expected(cells: pl.DataFrame) -> list[tuple[Any, ...]]:
     return [
-        (counted, start, plane, f"{int.from_bytes(bits):04096b}")
+        (counted, start, plane, f"{int(bits, 16):04096b}")
         for counted, start, plane, bits in cells.rows()
     ]
 
