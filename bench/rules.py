@@ -1,4 +1,4 @@
-"""What metrics cost per transaction: the shipped rules, 50 rules, roll-ups.
+"""What metrics cost per transaction: the shipped rules, their windows, compliance, roll-ups.
 
     python bench/rules.py [--rows 10000] [--rounds 15] [--json]
 
@@ -28,11 +28,12 @@ sys.path.insert(0, str(ROOT))
 import polars as pl  # noqa: E402  the number of threads is read once
 import yaml  # noqa: E402
 
-from metrics.columns import TRANSACTION_COLUMNS  # noqa: E402
+from metrics.columns import COMMON_ATTRIBUTES, TRANSACTION_COLUMNS  # noqa: E402
+from metrics.compliance import compile_compliance  # noqa: E402
 from metrics.rollups import roll_up, roll_up_cells  # noqa: E402
 from metrics.rules import compile_metrics  # noqa: E402
 
-SHIPPED = ROOT / "metrics" / "rule_sets" / "default.yaml"
+SHIPPED = ROOT / "metrics" / "rule_sets"
 
 
 def main() -> None:
@@ -51,12 +52,19 @@ def main() -> None:
 
 def measure(*, rows: int, rounds: int) -> dict[str, Any]:
     columns = batch(rows)
-    shipped = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
-    fifty = {**shipped, "metrics": shipped["metrics"] + more_rules(50 - len(shipped["metrics"]))}
+    shipped = yaml.safe_load((SHIPPED / "default.yaml").read_text(encoding="utf-8"))
+    fifty = {"metrics": more_rules(50)}
+    compliance = compile_compliance(
+        yaml.safe_load((SHIPPED / "compliance.yaml").read_text(encoding="utf-8")),
+        attributes=COMMON_ATTRIBUTES,
+    )
     cells = roll_up(columns, window_s=300)
+    windows = compile_metrics(shipped, attributes=COMMON_ATTRIBUTES).windows
+    kept = columns.hstack(windows.values(columns).data)
+    added = windows.cells(kept)
 
     def extract(document: dict[str, Any]) -> float:
-        compiled = compile_metrics(document, attributes={})
+        compiled = compile_metrics(document, attributes=COMMON_ATTRIBUTES).engine
         assert compiled.extract(columns).errors == {}
         return timed(lambda: compiled.extract(columns))
 
@@ -69,7 +77,7 @@ def measure(*, rows: int, rounds: int) -> dict[str, Any]:
         return round(statistics.median(took) / rows * 1e6, 3)
 
     start = time.perf_counter()
-    compile_metrics(fifty, attributes={})
+    compile_metrics(shipped, attributes=COMMON_ATTRIBUTES)
     compile_ms = round((time.perf_counter() - start) * 1e3, 1)
     return {
         "rows": rows,
@@ -77,16 +85,23 @@ def measure(*, rows: int, rounds: int) -> dict[str, Any]:
         "shipped_us": extract(shipped),
         "fifty_rules_us": extract(fifty),
         "extractors_us": extract({"extractors": shipped["extractors"]}),
-        "values_per_transaction": values_per_transaction(fifty, columns),
+        "values_per_transaction": values_per_transaction(shipped, columns),
+        "window_values_us": timed(lambda: windows.values(columns)),
+        "window_cells_us": timed(lambda: windows.cells(kept)),
+        "window_rules": len(windows.rules),
+        "window_rows": added.windows.height,
+        "bucket_rows": added.buckets.height,
+        "compliance_us": timed(lambda: compliance.find(columns)),
+        "findings": compliance.find(columns).rows.height,
         "roll_up_us": timed(lambda: roll_up(columns, window_s=300)),
         "roll_up_hour_us": timed(lambda: roll_up_cells(cells, window_s=3600)),
         "cells": cells.height,
-        "compile_fifty_ms": compile_ms,
+        "compile_shipped_ms": compile_ms,
     }
 
 
 def values_per_transaction(document: dict[str, Any], columns: pl.DataFrame) -> float:
-    result = compile_metrics(document, attributes={}).extract(columns)
+    result = compile_metrics(document, attributes=COMMON_ATTRIBUTES).extract(columns)
     texts = [text for series in result.data.get_columns() for text in series if text is not None]
     return round(sum(len(json.loads(text)) for text in texts) / columns.height, 1)
 
@@ -146,7 +161,14 @@ def batch(rows: int) -> pl.DataFrame:
     data["latency_us"] = [
         pick.randrange(20_000, 4_000_000) if pick.random() < 0.9 else None for _ in range(rows)
     ]
-    return pl.DataFrame(data, schema_overrides=dict(TRANSACTION_COLUMNS))
+    data["key_hex"] = [f"{pick.getrandbits(128):032x}" for _ in range(rows)]
+    data["ordinal"] = list(range(rows))
+    data["attempt"] = pick.choices([1, 2], [95, 5], k=rows)
+    data["card_country"] = pick.choices(["US", "DE", "FR"], k=rows)
+    data["risk_score"] = [pick.random() for _ in range(rows)]
+    data["three_ds_verified"] = pick.choices([True, False], k=rows)
+    data |= {name: [None] * rows for name in COMMON_ATTRIBUTES if name not in data}
+    return pl.DataFrame(data, schema_overrides={**COMMON_ATTRIBUTES, **TRANSACTION_COLUMNS})
 
 
 if __name__ == "__main__":

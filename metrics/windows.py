@@ -99,6 +99,7 @@ class WindowEngine:
     def __init__(self, rules: Sequence[WindowRule], *, schema: Mapping[str, pl.DataType]) -> None:
         self.rules = tuple(rules)
         self._members = {rule.name: _members(rule, schema) for rule in rules}
+        self._groupings = _groupings(self.rules)
         self._names = [name for rule in rules for name in rule.columns]
         self._expressions = [
             member.expression.alias(name)
@@ -123,22 +124,20 @@ class WindowEngine:
 
         `kept` has the transaction's columns, `key_hex` and the columns of `values()`.
         """
+        lazy = kept.lazy()
+        frames = pl.collect_all([grouping.added_up(lazy) for grouping in self._groupings])
         windows, buckets = [], []
-        for (window_s, group_by), rules in _by_grouping(self.rules).items():
-            key: list[pl.Expr | str] = [window_start("occurred_at", window_s), *group_by]
-            added = [r for r in rules if r.metric.metric_type is not MetricType.HISTOGRAM]
-            if added:
-                aggregates = [part for rule in added for part in _aggregates(rule)]
-                frame = kept.lazy().group_by(key).agg(aggregates).collect().lazy()
-                windows += [_window_rows(frame, rule) for rule in added]
-            buckets += [
-                _bucket_rows(kept, key, rule)
-                for rule in rules
-                if rule.metric.metric_type is MetricType.HISTOGRAM
-            ]
+        for grouping, frame in zip(self._groupings, frames, strict=True):
+            if grouping.is_histogram:
+                buckets.append(_bucket_rows(frame, grouping.rules[0]))
+            else:
+                windows += [_window_rows(frame, rule) for rule in grouping.rules]
         return Cells(
-            windows=_sorted(windows, WINDOW_SCHEMA, WINDOW_KEY),
-            buckets=_sorted(buckets, BUCKET_SCHEMA, BUCKET_KEY),
+            windows=_gathered(windows, WINDOW_SCHEMA)
+            .filter(pl.col("transactions") > 0)
+            .with_columns(pl.col("denominator").fill_null(0))
+            .sort(WINDOW_KEY),
+            buckets=_gathered(buckets, BUCKET_SCHEMA).sort(BUCKET_KEY),
         )
 
 
@@ -218,14 +217,34 @@ def _dtype(value: pl.Expr, schema: Mapping[str, pl.DataType]) -> pl.DataType:
     return frame.select(value.alias("value")).collect_schema()["value"]
 
 
-def _by_grouping(
-    rules: Iterable[WindowRule],
-) -> dict[tuple[int, tuple[str, ...]], list[WindowRule]]:
-    """Rules that share windows and groups are added up in one pass."""
-    groupings = defaultdict(list)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Grouping:
+    """Rules that share windows and groups, added up in one pass; a histogram stands alone."""
+
+    rules: Sequence[WindowRule]
+    is_histogram: bool
+
+    def added_up(self, kept: pl.LazyFrame) -> pl.LazyFrame:
+        first = self.rules[0]
+        key = [window_start("occurred_at", first.window_s), *map(pl.col, first.group_by)]
+        if self.is_histogram:
+            kept = kept.filter(pl.col(first.column).is_not_null())
+            frame = kept.group_by(*key, first.column).agg(events=pl.len().cast(pl.Int64))
+        else:
+            frame = kept.group_by(key).agg(
+                part for rule in self.rules for part in _aggregates(rule)
+            )
+        return frame.with_columns(group_key=group_key(first.group_by))
+
+
+def _groupings(rules: Iterable[WindowRule]) -> list[_Grouping]:
+    shared, alone = defaultdict(list), []
     for rule in rules:
-        groupings[rule.window_s, rule.group_by].append(rule)
-    return groupings
+        if rule.metric.metric_type is MetricType.HISTOGRAM:
+            alone.append(_Grouping(rules=[rule], is_histogram=True))
+        else:
+            shared[rule.window_s, rule.group_by].append(rule)
+    return [_Grouping(rules=group, is_histogram=False) for group in shared.values()] + alone
 
 
 def _aggregates(rule: WindowRule) -> list[pl.Expr]:
@@ -250,50 +269,35 @@ def _aggregates(rule: WindowRule) -> list[pl.Expr]:
     return parts
 
 
-def _window_rows(frame: pl.LazyFrame, rule: WindowRule) -> pl.LazyFrame:
-    """The cells of one rule out of those of all rules with its windows and groups."""
-    zero = pl.lit(0).cast(VALUE)
-    gauge = ("value_min", "value_max", "value_last", "last_at", "last_key")
-    is_gauge = rule.metric.metric_type is MetricType.GAUGE
-    has = [f"{rule.column} {name}" for name in ("transactions", "value_sum")]
-    return frame.filter(pl.col(has[0]) > 0).select(
-        **_key(rule),
-        transactions=pl.col(has[0]),
-        value_sum=pl.col(has[1]),
-        denominator=pl.col(f"{rule.column} denominator") if rule.metric.denominator is not None
-        else zero,
-        **{
-            name: pl.col(f"{rule.column} {name}") if is_gauge
-            else pl.lit(None, WINDOW_SCHEMA[name])
-            for name in gauge
-        },
-    )  # fmt: skip
+def _window_rows(frame: pl.DataFrame, rule: WindowRule) -> pl.DataFrame:
+    """The cells of one rule out of those of all rules with its windows and groups.
+
+    Put together from columns: an expression for each rule would cost more than the adding up.
+    """
+    prefix = f"{rule.column} "
+    values = [
+        column.alias(column.name.removeprefix(prefix))
+        for column in frame.get_columns()
+        if column.name.startswith(prefix)
+    ]
+    return pl.DataFrame([*_key(frame, rule), *values])
 
 
-def _bucket_rows(
-    kept: pl.DataFrame, key: Sequence[pl.Expr | str], rule: WindowRule
-) -> pl.LazyFrame:
-    counted = (
-        kept.lazy()
-        .filter(pl.col(rule.column).is_not_null())
-        .group_by(*key, rule.column)
-        .agg(events=pl.len().cast(pl.Int64))
-    )
-    return counted.select(**_key(rule), bucket=pl.col(rule.column), events=pl.col("events"))
+def _bucket_rows(frame: pl.DataFrame, rule: WindowRule) -> pl.DataFrame:
+    return pl.DataFrame([*_key(frame, rule), frame[rule.column].alias("bucket"), frame["events"]])
 
 
-def _key(rule: WindowRule) -> dict[str, pl.Expr]:
-    return {
-        "rule": pl.lit(rule.name),
-        "window_start": pl.col("window_start"),
-        "rule_version": pl.lit(rule.version, pl.Int64),
-        "window_s": pl.lit(rule.window_s, pl.Int32),
-        "group_key": group_key(rule.group_by),
-    }
+def _key(frame: pl.DataFrame, rule: WindowRule) -> list[pl.Series]:
+    constants = {"rule": rule.name, "rule_version": rule.version, "window_s": rule.window_s}
+    return [
+        frame["window_start"],
+        frame["group_key"],
+        *(
+            pl.Series(name, [value], dtype=WINDOW_SCHEMA[name]).new_from_index(0, frame.height)
+            for name, value in constants.items()
+        ),
+    ]
 
 
-def _sorted(
-    parts: list[pl.LazyFrame], schema: Mapping[str, pl.DataType], key: Sequence[str]
-) -> pl.DataFrame:
-    empty = pl.LazyFrame(schema=dict(schema))
-    return pl.concat([empty, *parts]).sort(key).collect()
+def _gathered(parts: list[pl.DataFrame], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    return pl.concat([pl.DataFrame(schema=dict(schema)), *parts], how="diagonal")
