@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
+from configuration.models import ConfigurationVersion
+from metrics.builtin import BUILTIN, VIOLATIONS
 from metrics.dimensions import DIMENSIONS
 from payflow.lib.errors import PayflowError
+
+#: the unit of amounts
+MONEY: Final = "money"
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_AMOUNT: Final = re.compile(r"\bamount\b", re.IGNORECASE)
 
 
 class Kind(StrEnum):
@@ -44,13 +52,18 @@ class Metric:
     window_s: int
     #: who gives it: "Payments", "Built in", or "Rule set NAME"
     origin: str
-    #: "ms" or "" (a number of things); amounts are in the currency of their group
+    #: "ms", MONEY (in the currency of the group) or "" (a number of things)
     unit: str = ""
+
+    #: its sums are of amounts: never added up across currencies
+    is_per_currency: bool = False
+    #: the rule's name in the tables; "" for a measure over payment_metrics
+    rule: str = ""
 
     @property
     def is_money(self) -> bool:
-        """Its values are amounts: never added up across currencies."""
-        return "currency" in self.dimensions and self.unit == "money"
+        """Its values are in the unit of their currency."""
+        return self.unit == MONEY
 
 
 def _measure(name: str, kind: Kind, description: str, unit: str = "") -> Metric:
@@ -62,6 +75,7 @@ def _measure(name: str, kind: Kind, description: str, unit: str = "") -> Metric:
         window_s=300,
         origin="Payments",
         unit=unit,
+        is_per_currency=unit == MONEY,
     )
 
 
@@ -84,19 +98,19 @@ MEASURES: Final[Mapping[str, Metric]] = {
             "amount",
             Kind.COUNTER,
             "Sum of all amounts, per currency. Says what a change in counts is worth.",
-            "money",
+            MONEY,
         ),
         _measure(
             "average_amount",
             Kind.AVERAGE,
             "Amount of an average event, per currency. Moves when the mix of payments does.",
-            "money",
+            MONEY,
         ),
         _measure(
             "amount_range",
             Kind.GAUGE,
             "Smallest and largest amount, per currency. One wrong unit shows here at once.",
-            "money",
+            MONEY,
         ),
         _measure(
             "latency_average_ms",
@@ -112,3 +126,77 @@ MEASURES: Final[Mapping[str, Metric]] = {
         ),
     )
 }
+
+
+def known_metrics() -> dict[str, Metric]:
+    """Every metric that can be explored by its name: measures, built-in ones, active rules.
+
+    A rule that has the name of a measure is called "rule.NAME". Where two active rule sets have a
+    rule of one name, the windows of both lie together, and the first set describes them.
+    """
+    found = dict(MEASURES)
+    for metric in (*_builtin(), *_active_rules()):
+        name = f"rule.{metric.rule}" if metric.rule in MEASURES else metric.rule
+        found.setdefault(name, replace(metric, name=name))
+    return found
+
+
+def find_metric(name: str) -> Metric:
+    """The metric of this name; raises UnknownMetric."""
+    metric = MEASURES.get(name) or known_metrics().get(name)
+    if metric is None:
+        raise UnknownMetric(f"There is no metric {name[:80]!r} in the active rule sets.")
+    return metric
+
+
+def _builtin() -> Iterable[Metric]:
+    for rule in BUILTIN["metrics"]:
+        yield _rule(rule, origin="Built in")
+    yield Metric(
+        name=VIOLATIONS,
+        rule=VIOLATIONS,
+        description="Findings of compliance rules, by rule and severity.",
+        kind=Kind.COUNTER,
+        dimensions=("rule", "severity"),
+        window_s=300,
+        origin="Built in",
+    )
+
+
+def _active_rules() -> Iterable[Metric]:
+    versions = ConfigurationVersion.objects.filter(
+        kind=ConfigurationVersion.Kind.METRICS, status=ConfigurationVersion.Status.ACTIVE
+    ).order_by("name")
+    for version in versions:
+        for rule in version.document.get("metrics", []):
+            yield _rule(rule, origin=f"Rule set {version}")
+
+
+def _rule(rule: Mapping[str, Any], *, origin: str) -> Metric:
+    """A rule as its document says it: it was compiled before it became active."""
+    kind = Kind(rule["type"])
+    reads_amount = any(
+        _AMOUNT.search(str(rule.get(key, ""))) for key in ("value", "numerator", "denominator")
+    )
+    dimensions = tuple(rule.get("group_by", ()))
+    if reads_amount:
+        dimensions = (*(name for name in dimensions if name != "currency"), "currency")
+    return Metric(
+        name=rule["name"],
+        rule=rule["name"],
+        description=" ".join(rule["description"].split()),
+        kind=kind,
+        dimensions=dimensions,
+        window_s=_window_s(str(rule.get("window", "1h" if kind is Kind.HISTOGRAM else "5m"))),
+        origin=origin,
+        unit=MONEY if reads_amount and kind is not Kind.RATE else _unit(rule["name"]),
+        is_per_currency=reads_amount,
+    )
+
+
+def _window_s(window: str) -> int:
+    return int(window[:-1]) * _SECONDS[window[-1]]
+
+
+def _unit(name: str) -> str:
+    return "ms" if name.endswith("_ms") else ""

@@ -12,13 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
-from metrics.explore_metrics import Kind, Metric
+from django.db import connection, transaction
+
+from metrics.buckets import bucket_value
+from metrics.explore_metrics import Kind, Metric, find_metric
+from metrics.series_request import MAX_ROWS, Request
 from payflow.lib.errors import PayflowError
 
-#: windows that one series may read; PostgreSQL takes about a second for them
-MAX_ROWS: Final = 1_000_000
+#: milliseconds that one query may take
+PATIENCE_MS: Final = 10_000
 #: steps of one series
 MAX_STEPS: Final = 1_000
 #: groups that are told apart; the others are added up as "other"
@@ -100,9 +104,8 @@ def value_of(cell: Cell | None, kind: Kind) -> Decimal | None:
     if cell is None:
         return Decimal(0) if kind is Kind.COUNTER else None
     if kind in {Kind.RATE, Kind.AVERAGE}:
-        return (
-            cell.total / cell.denominator if cell.total is not None and cell.denominator else None
-        )
+        known = cell.total is not None and cell.denominator
+        return cell.total / cell.denominator if known else None  # type: ignore[operator]
     if kind is Kind.GAUGE:
         return cell.high if cell.last is None else cell.last
     return cell.p95 if kind is Kind.HISTOGRAM else cell.total
@@ -115,6 +118,10 @@ def whole_steps(
     step = timedelta(seconds=step_s)
     first = _EPOCH + (since - _EPOCH) // step * step
     count = max(1, -((first - until) // step))
+    if count > MAX_STEPS:
+        raise SeriesTooLong(
+            f"This range has {count:,} steps of {step_s:,} s, at most {MAX_STEPS:,} can be read."
+        )
     return first, first + count * step, [first + number * step for number in range(count)]
 
 
@@ -130,9 +137,100 @@ def read_series(
 ) -> Series:
     """Read a metric in steps of `step_s` seconds; the range is widened to whole steps.
 
-    The step is made longer when the metric's windows are. Amounts are always grouped by currency
+    The step is the metric's window where that is longer. Amounts are always grouped by currency
     too, unless filtered to one. `keep` groups are told apart, by their size.
     Raises UnknownMetric; ValueError for a dimension that the metric does not have;
     SeriesTooLong for more than MAX_STEPS steps or MAX_ROWS windows.
     """
-    raise NotImplementedError
+    metric = find_metric(name)
+    unknown = ({*group_by} | filters.keys()) - set(metric.dimensions)
+    if unknown:
+        raise ValueError(f"{metric.name} cannot be split by {', '.join(sorted(unknown))}")
+    if metric.is_per_currency and "currency" not in {*group_by, *filters}:
+        group_by = (*group_by, "currency")
+    step_s = max(step_s, metric.window_s)
+    since, until, starts = whole_steps(since, until, step_s=step_s)
+    request = Request(
+        metric=metric,
+        since=since,
+        until=until,
+        step_s=step_s,
+        group_by=tuple(group_by),
+        filters=dict(filters),
+        keep=keep,
+    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(PATIENCE_MS)])
+        versions = _versions(cursor, request)
+        groups = _groups(cursor, request)
+    return Series(
+        metric=metric,
+        since=since,
+        until=until,
+        step_s=step_s,
+        group_by=request.group_by,
+        filters=request.filters,
+        groups=[group for is_rest, group in groups if not is_rest],
+        others=[group for is_rest, group in groups if is_rest],
+        versions=versions,
+        starts=starts,
+    )
+
+
+def _versions(cursor: Any, request: Request) -> list[RuleVersion]:
+    """Who wrote the range; refuses what would be too much to read."""
+    rows = request.versions(cursor)
+    read = sum(row[4] for row in rows)
+    if read > MAX_ROWS:
+        raise SeriesTooLong(
+            f"This range holds more than {MAX_ROWS:,} windows of {request.metric.name}. "
+            "A shorter range can be read."
+        )
+    return [
+        RuleVersion(version=row[0], window_s=row[1], first=row[2], last=row[3])
+        for row in rows
+        if row[0] is not None
+    ]
+
+
+def _groups(cursor: Any, request: Request) -> list[tuple[bool, Group]]:
+    """Each group with its cells, in the order of the query; True for those beyond `keep`."""
+    cells: dict[tuple[bool, tuple[str, ...]], dict[datetime, Cell]] = {}
+    wholes: dict[tuple[bool, tuple[str, ...]], tuple[Cell, int]] = {}
+    for step, values, is_rest, members, *numbers in request.cells(cursor):
+        at = (is_rest, tuple(values))
+        cell = _cell(request.metric.kind, numbers)
+        if step is None:
+            wholes[at] = (cell, members)
+        else:
+            cells.setdefault(at, {})[step.astimezone(UTC)] = cell
+    return [
+        (
+            is_rest,
+            Group(
+                key=_key(request, values, is_rest=is_rest),
+                cells=cells[is_rest, values],
+                whole=whole,
+                members=members,
+            ),
+        )
+        for (is_rest, values), (whole, members) in wholes.items()
+    ]
+
+
+def _key(request: Request, values: tuple[str, ...], *, is_rest: bool) -> dict[str, str]:
+    names = request.rest_by if is_rest else request.group_by
+    return dict(zip(names, values, strict=True))
+
+
+def _cell(kind: Kind, numbers: Sequence[Any]) -> Cell:
+    if kind is Kind.HISTOGRAM:
+        events, *buckets = numbers
+        p50, p95, p99 = map(bucket_value, buckets)
+        return Cell(transactions=events, p50=p50, p95=p95, p99=p99)
+    transactions, total, denominator, low, high, last = numbers
+    if kind is Kind.GAUGE:
+        return Cell(transactions=transactions, low=low, high=high, last=last)
+    if kind is Kind.COUNTER:
+        return Cell(transactions=transactions, total=total)
+    return Cell(transactions=transactions, total=total, denominator=denominator)
