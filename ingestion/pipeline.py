@@ -40,7 +40,9 @@ from ingestion.numbering import Numbering, lock_leaf, number
 from ingestion.scrub import scrub
 from ingestion.sources.base import MessageBatch
 from metrics.compliance import violation_windows
+from metrics.distinct import write_distinct
 from metrics.rollups import roll_up, roll_up_cells
+from metrics.sketches import distinct_cells
 from metrics.store import write_buckets, write_cells, write_violations, write_windows
 from metrics.windows import WINDOW_KEY
 from payflow.lib.errors import DuplicateTransactionError, LeafEnded, StorageError
@@ -195,15 +197,16 @@ def _commit(work: Work) -> Committed:
             cursor, _manifest(work, kept=kept, committed=committed, numbering=numbering)
         )
         fail_point("after_manifest")
-        # 5.5 hot rows, each kind sorted by key
+        # 5.5 hot rows, each kind sorted by key; added up first, so that they are locked briefly
+        added = _add_up(work, kept)
         deadletters.add_to_groups(cursor, failed, origin=origin)
         fail_point("after_groups")
-        cells = roll_up(kept, window_s=300)
-        write_cells(cursor, "payment_metrics_5m", cells)
-        write_cells(cursor, "payment_metrics_1h", roll_up_cells(cells, window_s=3600))
-        findings = store.found_in(kept, outcome.findings)
-        _write_windows(cursor, work, kept=kept, findings=findings)
-        write_violations(cursor, findings, found_at=batch.received_at)
+        write_cells(cursor, "payment_metrics_5m", added.cells_5m)
+        write_cells(cursor, "payment_metrics_1h", added.cells_1h)
+        write_windows(cursor, added.windows)
+        write_buckets(cursor, added.buckets)
+        write_distinct(cursor, added.distinct)
+        write_violations(cursor, added.findings, found_at=batch.received_at)
         store.add_to_window(
             cursor,
             committed.log_context(),
@@ -216,11 +219,30 @@ def _commit(work: Work) -> Committed:
     return committed
 
 
-def _write_windows(cursor: Any, work: Work, *, kept: pl.DataFrame, findings: pl.DataFrame) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Added:
+    """What the stored events of a batch add to hot rows, each frame sorted by its key."""
+
+    cells_5m: pl.DataFrame
+    cells_1h: pl.DataFrame
+    windows: pl.DataFrame
+    buckets: pl.DataFrame
+    distinct: pl.DataFrame
+    findings: pl.DataFrame
+
+
+def _add_up(work: Work, kept: pl.DataFrame) -> _Added:
+    findings = store.found_in(kept, work.outcome.findings)
+    cells_5m = roll_up(kept, window_s=300)
     cells = work.bundle.metrics.windows.cells(kept)
-    counted = violation_windows(findings)
-    write_windows(cursor, pl.concat([cells.windows, counted]).sort(WINDOW_KEY))
-    write_buckets(cursor, cells.buckets)
+    return _Added(
+        cells_5m=cells_5m,
+        cells_1h=roll_up_cells(cells_5m, window_s=3600),
+        windows=pl.concat([cells.windows, violation_windows(findings)]).sort(WINDOW_KEY),
+        buckets=cells.buckets,
+        distinct=distinct_cells(kept),
+        findings=findings,
+    )
 
 
 def _count(work: Work, *, kept: pl.DataFrame, decided: Decided, first_id: int) -> Committed:
