@@ -46,6 +46,11 @@ def what_needs_a_person(partitions: Sequence[Partition], *, now: datetime) -> li
         *_leaves(now),
         *_failing_rules(now),
     ]
+    return worst_first(found)
+
+
+def worst_first(found: Iterable[Attention]) -> list[Attention]:
+    """What must be acted on before what may wait, else in the order found."""
     return sorted(found, key=lambda item: _ORDER[item.kind])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 from django.core.cache import cache
@@ -13,6 +14,22 @@ _LATEST = """
 SELECT DISTINCT payment_method, currency, payment_status, channel FROM payment_metrics_1h
 WHERE window_start > (SELECT max(window_start) FROM payment_metrics_1h) - interval '3 days'
 """
+_GROUPS: Final = """
+SELECT DISTINCT group_key FROM metric_windows
+WHERE rule = %(rule)s AND window_start > now() - interval '1 day' LIMIT 200
+"""
+
+
+def known_groups(rule: str, column: str) -> list[str]:
+    """Values that a windowed metric, grouped by `column`, has seen in the last day, sorted."""
+    key = f"metrics.groups.{rule}"
+    known: list[str] | None = cache.get(key)
+    if known is None:
+        with connection.cursor() as cursor:
+            cursor.execute(_GROUPS, {"rule": rule})
+            known = sorted({json.loads(group)[column] or "" for (group,) in cursor.fetchall()})
+        cache.set(key, known, _KEEP_S)
+    return known
 
 
 def known_values(dimension: str) -> list[str]:

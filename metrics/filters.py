@@ -13,7 +13,7 @@ from django.utils import timezone
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter, TextFilter
 
 from configuration.models import ConfigurationVersion, Source
-from metrics.dimensions import known_values
+from metrics.dimensions import known_groups, known_values
 from metrics.search import find_customer
 
 _LATEST: Final = {
@@ -52,6 +52,40 @@ class MethodFilter(DimensionFilter):
 
 class ChannelFilter(DimensionFilter):
     title, parameter_name = "channel", "channel"
+
+
+class ProcessorFilter(DropdownFilter):
+    """Those of the last day's payments, by the built-in metric of processors."""
+
+    title, parameter_name = "processor", "processor"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        names = known_groups("processor_success", "processor")
+        chosen = request.GET.get("processor", "")
+        return [(name, name) for name in sorted({*names, chosen} - {""})]
+
+    def has_output(self) -> bool:
+        return True
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:  # noqa: ARG002
+        return queryset.filter(processor=self.value()) if self.value() else queryset
+
+
+class ErrorCodeFilter(DropdownFilter):
+    """Those of the last day's failed payments, by the built-in metric of failures."""
+
+    title, parameter_name = "error code", "error_code"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        names = known_groups("payment_failures", "error_code")
+        chosen = request.GET.get("error_code", "")
+        return [(name, name) for name in sorted({*names, chosen} - {""})]
+
+    def has_output(self) -> bool:
+        return True
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:  # noqa: ARG002
+        return queryset.filter(error_code=self.value()) if self.value() else queryset
 
 
 class SourceFilter(DropdownFilter):

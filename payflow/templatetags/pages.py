@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import template
 
-from payflow.lib.pages import charts, display
+from payflow.lib.pages import axes, charts, display
 
 register = template.Library()
 
@@ -22,3 +22,9 @@ register.simple_tag(display.icon, name="icon")
 def percent(share: float) -> str:
     """`83.6 %`; two decimals below one percent."""
     return f"{share * 100:.2f} %" if 0 < share < 0.01 else f"{share * 100:.1f} %"
+
+
+@register.filter
+def milliseconds(value: float | None) -> str:
+    """`38 ms`, an en dash for unknown."""
+    return axes.value_text(None if value is None else float(round(value)), "ms")

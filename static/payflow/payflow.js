@@ -10,7 +10,12 @@
     var every = Number(box.dataset.every) * 1000;
     var note = document.querySelector("[data-live-lost]");
     var button = document.querySelector("[data-live-pause]");
+    var state = document.querySelector("[data-live-state]");
+    var dot = document.querySelector("[data-live-dot]");
+    var says = state.textContent;
+    var shownAt = readAt();
     var timer = null;
+    var ageing = null;
     var paused = false;
 
     function schedule() {
@@ -29,15 +34,37 @@
         .then(schedule);
     }
 
+    // whoever reads a value or a table goes on reading it, with the new numbers
     function show(html) {
-      // whoever reads a value or the table keeps it: the next round brings the new ones
-      if (box.querySelector(".pf-tip, details[open]")) return;
       var fresh = new DOMParser().parseFromString(html, "text/html").body;
       var focused = box.contains(document.activeElement) ? document.activeElement.id : "";
+      var places = {};
+      charts(box).forEach(function (figure) {
+        places[figure.pfChart.id] = figure.pfChart.place();
+      });
       box.replaceChildren.apply(box, fresh.childNodes);
-      if (focused && document.getElementById(focused)) document.getElementById(focused).focus();
-      box.querySelectorAll("[data-chart]").forEach(chart);
-      note.hidden = true;
+      if (focused && document.getElementById(focused)) {
+        document.getElementById(focused).focus({ preventScroll: true });
+      }
+      charts(box).forEach(function (figure) {
+        chart(figure);
+        if (places[figure.pfChart.id]) figure.pfChart.resume(places[figure.pfChart.id]);
+      });
+      shownAt = readAt();
+      if (!note.hidden) found();
+    }
+
+    // when the numbers were read, by this clock: they may have been kept for a while
+    function readAt() {
+      var time = box.querySelector("[data-live-time]");
+      return Date.now() - 1000 * (time ? Number(time.dataset.age) : 0);
+    }
+
+    function age() {
+      var seconds = Math.round((Date.now() - shownAt) / 1000);
+      var minutes = Math.floor(seconds / 60);
+      var text = minutes ? minutes + " min " + (seconds % 60) + " s" : seconds + " s";
+      note.querySelector("[data-live-age]").textContent = text;
     }
 
     function lost() {
@@ -45,6 +72,17 @@
       var time = box.querySelector("[data-live-time]");
       note.querySelector("b").textContent = time ? time.textContent : "";
       note.hidden = false;
+      state.textContent = "Link lost";
+      dot.classList.add("warn");
+      age();
+      ageing = setInterval(age, 1000);
+    }
+
+    function found() {
+      note.hidden = true;
+      state.textContent = says;
+      dot.classList.remove("warn");
+      clearInterval(ageing);
     }
 
     button.addEventListener("click", function () {
@@ -63,6 +101,10 @@
 
   // --- charts ------------------------------------------------------------------------------------
 
+  function charts(root) {
+    return Array.from(root.querySelectorAll("[data-chart]"));
+  }
+
   var STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -12, PageDown: 12 };
 
   function chart(figure) {
@@ -74,7 +116,7 @@
     var line = 1;
     var marker = null;
     var tip = null;
-    if (!rows.length) return;
+    var table = figure.querySelector(".pf-data");
 
     function show(index) {
       hide();
@@ -137,6 +179,21 @@
       if (link) link.click();
     }
 
+    // what is read here, so that it can be read on after a refresh
+    figure.pfChart = {
+      id: plot.id,
+      place: function () {
+        return { at: at, line: line, isRead: Boolean(tip), open: table.open, y: table.scrollTop };
+      },
+      resume: function (place) {
+        table.open = place.open;
+        table.scrollTop = place.y;
+        line = Math.min(place.line, heads.length - 1);
+        if (place.isRead) show(place.at);
+        else at = Math.min(place.at, rows.length - 1);
+      },
+    };
+
     plot.addEventListener("pointermove", function (event) {
       var box = plot.getBoundingClientRect();
       var index = Math.floor(((event.clientX - box.left) / box.width) * rows.length);
@@ -162,6 +219,6 @@
     });
   }
 
-  document.querySelectorAll("[data-chart]").forEach(chart);
+  charts(document).forEach(chart);
   document.querySelectorAll("[data-live]").forEach(live);
 })();

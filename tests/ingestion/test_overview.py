@@ -1,200 +1,182 @@
-"""The overview: its figures are those of the path, and what needs a person comes first."""
+"""The overview's page: its figures are those of the path, and each leads to what is behind it."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from configuration import sources
-from configuration.models import Source
-from ingestion import overview
-from ingestion.attention import what_needs_a_person
-from ingestion.models import Batch, Partition
-from ingestion.overview import Totals, failed_by_reason, read_overview, sums_between, sums_since
-from payflow.lib.event_id import first_id_at
+from configuration.models import Activation, ConfigurationVersion, Source
+from ingestion.models import Partition
+from ingestion.overview import reading
 from tests.pages import fresh_cache, look, staff
 
 __all__ = ["fresh_cache", "look", "staff"]
 
 
-def _partition(**fields: Any) -> Partition:
-    now = timezone.now()
-    return Partition.objects.create(
-        source=Source.objects.get(name="demo"),
-        **{
-            "name": "0",
-            "position": "0-1",
-            "lag_events": 0,
-            "lag_seconds": 0.0,
-            "lag_at": now,
-            "committed_at": now,
-        }
-        | fields,
-    )
+def _at(moment: datetime) -> str:
+    return moment.isoformat()
 
 
-def _titles() -> list[str]:
-    partitions = list(Partition.objects.select_related("source"))
-    return [item.title for item in what_needs_a_person(partitions, now=timezone.now())]
+def _recent(**ago: float) -> str:
+    return _at(timezone.now() - timedelta(**(ago or {"minutes": 1})))
 
 
-def test_the_figures_are_those_of_what_was_taken(ingest, event):
-    """Accepted, failed, duplicates and late add up to the messages."""
-    ingest([event(1), event(2), event(2), event(3, amount="abc"), b"{"])
-
-    seen = read_overview()
-
-    assert seen.today == Totals(messages=5, accepted=2, failed=2, duplicates=1, late=2)
-    assert seen.rate == pytest.approx(5 / 60)
-    assert {(row.reason, row.count) for row in seen.reasons} >= {("invalid_json", 1)}
-    assert sum(row.count for row in seen.reasons) == 2
-    assert sum(row.share for row in seen.reasons) == pytest.approx(1)
-    assert seen.has_events
-
-
-def test_sums_kept_for_the_day_are_the_sums_of_the_day(ingest, event, monkeypatch):
-    """What is settled is summed once; no batch is left out or counted twice at a border."""
-    monkeypatch.setattr(overview, "_SETTLED", timedelta(0))
-    start = timezone.now() - timedelta(minutes=1)
-    seen = []
-
-    for number in range(4):
-        ingest([event(10 * number), event(10 * number + 1), b"{"])
-        seen.append(sums_since(start, now=timezone.now()))
-
-    assert [totals.messages for totals in seen] == [3, 6, 9, 12]
-    assert seen[-1] == sums_between(start, None)
-
-
-def test_a_second_look_does_not_sum_the_day_again(ingest, event):
-    """With millions of batches a day each look would be a scan."""
-    start, now = timezone.now() - timedelta(hours=3), timezone.now()
-    ingest([event(1)])
-    sums_since(start, now=now)
-
-    with CaptureQueriesContext(connection) as queries:
-        sums_since(start, now=now + timedelta(seconds=5))
-
-    lows = [int(q["sql"].split("id >= ")[1].split(" ")[0]) for q in queries]
-    assert min(lows) >= first_id_at(now - timedelta(minutes=5))
-
-
-def test_rare_reasons_are_others(ingest, event):
-    """The card stays short, and its items still add up."""
-    ingest([event(1, amount="abc"), event(2, amount="abc"), event(3, currency="XXX"), b"{"])
-    since = timezone.now() - timedelta(hours=1)
-
-    rows = failed_by_reason(since, limit=1)
-
-    assert rows[0].count == 2
-    assert (rows[1].reason, rows[1].count) == ("others", 2)
-
-
-def test_the_chart_has_every_window_and_their_counts(ingest, event):
-    """Six hours of five minutes; zeros included, older events left out."""
-    now = timezone.now()
-    recent = now - timedelta(minutes=30)
+@pytest.fixture
+def some(ingest: Any, event: Any) -> None:
+    """Payments of the last minutes: three completed, one failed; one twice, two refused."""
+    now = _recent()
+    acme = {"metadata": {"processor": "acme"}}
     ingest(
-        [event(1, timestamp=recent.isoformat()), event(2, timestamp=recent.isoformat()), event(3)]
+        [
+            event(1, timestamp=now, channel="web", **acme),
+            event(2, timestamp=now, channel="web"),
+            event(2, timestamp=now, channel="web"),
+            event(3, timestamp=now, channel="pos", amount=1000, currency="JPY"),
+            event(4, timestamp=now, channel="web", status="timeout", **acme),
+            event(5, timestamp=now, amount="abc"),
+            b"{",
+        ]
     )
 
-    windows = overview.accepted_windows(timezone.localtime(now))
 
-    assert len(windows) == 72
-    assert sum(window.count for window in windows) == 2
-    (hit,) = [window for window in windows if window.count]
-    assert hit.start <= recent < hit.start + timedelta(minutes=5)
+def _cards(page: str) -> dict[str, str]:
+    """Text of each card by its name."""
+    found = re.findall(r'<section[^>]*aria-label="([^"]+)">(.*?)</section>', page, re.DOTALL)
+    return {name: " ".join(re.sub(r"<[^>]+>", " ", html).split()) for name, html in found}
 
 
-def test_all_is_well_when_all_is_well(ready):
-    """A source that is read, without lag, has nothing to say."""
-    _partition()
+def _href(page: str, element: str) -> str:
+    """The address of the link that has an id."""
+    (tag,) = re.findall(rf'<a[^>]*id="{element}"[^>]*>', page)
+    return unescape(re.findall(r'href="([^"]*)"', tag)[0])
 
-    assert _titles() == []
+
+def test_the_page_and_its_live_part_show_the_same(some, look):
+    """The first paint is whole; the live part only replaces it."""
+    page, part = look("/"), look("/overview/live/?range=1h")
+
+    assert part in page
+
+
+def test_the_figures_are_those_of_what_was_taken(some, look):
+    """Decided payments, failures by reason, amounts apart by currency, refused messages."""
+    page = look("/overview/live/", html=True)
+
+    cards = _cards(page)
+    assert "Success rate, 1 h 75.0 %" in look("/")
+    assert "Failed payments, 1 h 1" in look("/")
+    assert "timeout 1 100.0 %" in cards["Failures by reason"]
+    assert "24.68 EUR 2" in cards["Amount by currency"]
+    assert "1,000 JPY 1" in cards["Amount by currency"]
+    assert "invalid_json" in cards["Dead letters"]
+    assert "7 messages , 4 accepted , 2 failed , 1 duplicates , 0 late" in cards["Arrival to commit"]
 
 
 @pytest.mark.parametrize(
-    ("fields", "title"),
-    [
-        ({"state": "stopped", "stopped_reason": "lost"}, "Partition 0 of demo stopped itself"),
-        ({"lag_at": None}, "Nobody reads demo"),
-        ({"last_error": "away", "last_error_at": "now"}, "demo has errors"),
-        ({"lag_events": 9, "lag_seconds": 400.0}, "demo is 6 min 40 s behind"),
-        ({"committed_at": "long ago"}, "demo is silent for 1 h 00 min"),
-    ],
+    ("element", "rows"),
+    [("kpi-failed", 1), ("kpi-success", 4), ("kpi-dead", 2), ("in-accepted", 4), ("in-failed", 2)],
 )
-def test_what_is_wrong_is_said(ready, fields, title):
-    """One sentence that names the source and the fact."""
-    times = {"now": timezone.now(), "long ago": timezone.now() - timedelta(hours=1)}
-    _partition(**{key: times.get(value, value) for key, value in fields.items()})
+def test_a_number_leads_to_exactly_the_rows_that_it_counts(some, look, element, rows):
+    """Range and filters are in the address."""
+    url = _href(look("/", html=True), element)
 
-    assert _titles() == [title]
+    listed = look(url, html=True)
 
-
-def test_a_lag_that_nobody_has_said_lately_is_unknown(ready):
-    """Zero from an hour ago would look as if all were well."""
-    _partition(lag_at=timezone.now() - timedelta(hours=1))
-
-    seen = read_overview()
-
-    assert seen.lag_events is None
-    assert [partition.lag_seconds for partition in seen.partitions] == [None]
+    assert listed.count('<input type="hidden" name="form-') == 0
+    table = listed.partition('id="result_list"')[2]
+    assert table.partition("</table>")[0].count("<tr") - 1 == rows, url
 
 
-def test_a_stopped_partition_comes_before_everything_else(ready):
-    """Worst first: it does not go on by itself."""
-    _partition(name="1", lag_events=9, lag_seconds=400.0)
-    _partition(name="0", state="stopped", stopped_reason="lost 5 messages")
+def test_a_point_of_the_chart_leads_to_its_payments(some, look):
+    """Each value carries the address of the events of its interval and its line."""
+    page = look("/overview/live/", html=True)
+    chart = page.partition('id="chart-success-rate-by-channel"')[2].partition("</figure>")[0]
+    links = re.findall(r'<a href="([^"]+)">66\.7 %</a>', chart)
 
-    assert _titles() == ["Partition 0 of demo stopped itself", "demo is 6 min 40 s behind"]
+    (url,) = [unescape(link) for link in links]
 
-
-def test_a_paused_source_is_no_fault(ready):
-    """A person paused it: it is neither silent nor unread, but it is not forgotten either."""
-    _partition(lag_at=None)
-    sources.pause(Source.objects.get(name="demo"), reason="maintenance")
-
-    (item,) = what_needs_a_person(
-        list(Partition.objects.select_related("source")), now=timezone.now()
-    )
-
-    assert item.kind == "info"
-    assert item.text == "maintenance"
+    assert "channel=web" in url
+    assert "occurred_at_from_1=" in url
+    assert "tx-4" in look(url)
+    assert "tx-3" not in look(url), "that one is of another channel"
 
 
-def test_a_rule_that_fails_is_named_with_its_count(ingest, event):
-    """Events are stored, but somebody has to mend the rule."""
-    ingest([event(1)])
-    Batch.objects.update(rule_failures={"ratio": {"count": 7, "error": "ComputeError"}})
-    _partition()
+def test_the_breakdown_and_the_range_are_in_the_address(some, look):
+    """A look can be shared; changing one keeps the other."""
+    page = look("/?range=24h&by=processor", html=True)
 
-    assert _titles() == ["Rule ratio could not be computed for 7 events"]
-
-
-def test_missing_tables_for_tomorrow_are_said_today(ready):
-    """After the roll-over every batch would wait."""
-    _partition()
-    now = timezone.now() + timedelta(days=60)
-
-    found = what_needs_a_person([], now=now)
-
-    assert "No tables for tomorrow" in [item.title for item in found]
+    assert "By processor" in page
+    assert "acme" in _cards(page)["By processor"]
+    assert 'href="?range=7d&amp;by=processor"' in page
+    assert 'href="?range=24h"' in page, "the default breakdown"
+    assert 'data-live="/overview/live/?range=24h&amp;by=processor"' in page
 
 
-def test_the_page_and_its_live_part_show_the_same(ingest, event, look):
-    """The first paint is whole; the live part only replaces it."""
-    ingest([event(1), event(2, amount="abc")])
+def test_a_past_range_is_shown_and_does_not_refresh(ingest, event, look):
+    """What is over does not change; its numbers are of then."""
+    ingest([event(n) for n in range(30)])
 
-    page, part = look("/"), look("/overview/live/")
+    page = look("/?from=2026-03-02T10:00&to=2026-03-02T11:00", html=True)
 
-    assert part in page
-    assert "Accepted today 1 of 2 messages" in part
-    assert "Failed today 1" in part
+    assert "data-live=" not in page
+    assert "370.20" in _cards(page)["Amount by currency"]
+
+
+@pytest.mark.parametrize(
+    "query", ["range=2y", "from=x&to=y", "from=2026-03-02T10:00&to=2026-03-01T10:00", "from=a"]
+)
+def test_a_range_that_cannot_be_shown_is_said(some, look, query):
+    """A typing error in an address is no error page."""
+    page = look(f"/?{query}")
+
+    assert "This range cannot be shown" in page
+    assert "Success rate, 1 h" in page
+
+
+def test_an_activation_stands_on_the_time_axis(some, look):
+    """A change of the configuration is seen beside what it did, and leads to its version."""
+    version = ConfigurationVersion.objects.filter(kind="schema", status="active").first()
+    Activation.objects.all().delete()
+    Activation.objects.create(version=version)
+
+    page = look("/overview/live/", html=True)
+
+    url = f"/configuration/configurationversion/{version.pk}/change/"
+    assert re.search(rf'<a href="{url}"><rect[^>]*/><text[^>]*>Schema v1</text>', page)
+
+
+def test_activations_at_one_time_are_one_mark(some, look):
+    """Labels on top of each other cannot be read."""
+    Activation.objects.all().delete()
+    for version in ConfigurationVersion.objects.filter(status="active")[:3]:
+        Activation.objects.create(version=version)
+
+    assert "3 activations" in look("/overview/live/")
+
+
+def test_a_card_that_cannot_be_read_leaves_the_rest(some, look, monkeypatch, caplog):
+    """A page with a hole says more than no page."""
+
+    def broken(*args: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(reading, "read_latency", broken)
+
+    page = look("/", html=True)
+
+    cards = _cards(page)
+    assert "This card could not be read" in cards["Arrival to commit"]
+    assert "timeout 1" in cards["Failures by reason"]
+    assert "could not be read" in page.partition('id="kpi-latency"')[2][:400]
+    assert [record.card for record in caplog.records] == ["latency"]
 
 
 def test_before_the_first_event_the_page_says_how_to_begin(look):
@@ -205,29 +187,75 @@ def test_before_the_first_event_the_page_says_how_to_begin(look):
     assert "manage.py ingest_file" in page
 
 
-def test_all_viewers_share_one_look(ingest, event, look):
-    """Fifty open tabs ask the database once in two seconds."""
+def test_without_payments_in_the_range_every_card_says_so(ingest, event, look):
+    """Events of the past fill no chart of today."""
     ingest([event(1)])
+
+    cards = _cards(look("/", html=True))
+
+    assert "No decided payments in this range" in cards["Success rate"]
+    assert "No completed payments" in cards["Amount by currency"]
+    assert "No failed payments" in cards["Failures by reason"]
+
+
+def test_all_viewers_share_one_look(some, look):
+    """Fifty open tabs ask the database once."""
     look("/overview/live/")
 
     with CaptureQueriesContext(connection) as queries:
-        look("/overview/live/")
+        look("/overview/live/?by=method")
 
-    assert not [q for q in queries if "batches" in q["sql"]]
+    assert not [q for q in queries if "payment_metrics" in q["sql"] or "batches" in q["sql"]]
 
 
-def test_who_may_not_view_batches_sees_no_figures(ingest, event, staff):
+def test_a_look_reads_roll_ups_only(some, ready):
+    """With ten million rows anything else would be too slow; batches for one minute only."""
+    span = reading_span("7d")
+
+    with CaptureQueriesContext(connection) as queries:
+        reading.read_overview(span)
+
+    statements = " ".join(q["sql"] for q in queries)
+    assert "normalized_transactions" not in statements
+    assert "dynamic_metrics" not in statements
+    assert "failed_items" not in statements
+    assert '"violations"' not in statements
+
+
+def reading_span(name: str) -> Any:
+    from ingestion.overview.spans import read_span
+
+    return read_span({"range": name}, now=timezone.now())
+
+
+def test_a_lag_that_nobody_has_said_lately_is_unknown(some, look):
+    """Zero from an hour ago would look as if all were well."""
+    Partition.objects.create(
+        source=Source.objects.get(name="demo"),
+        name="0",
+        position="0-1",
+        lag_events=0,
+        lag_seconds=0.0,
+        lag_at=timezone.now() - timedelta(hours=1),
+    )
+
+    cards = _cards(look("/", html=True))
+
+    assert "demo not read \N{EN DASH} \N{EN DASH}" in cards["Lag"]
+
+
+def test_who_may_not_view_batches_sees_no_figures(some, staff):
     """The page says who can help; the live part is refused."""
-    ingest([event(1)])
     client = staff("metrics.view_normalizedtransaction")
 
     page = client.get("/").content.decode()
 
     assert "You can sign in, but not look yet" in page
-    assert "Accepted today" not in page
+    assert "Success rate" not in page
     assert client.get("/overview/live/").status_code == 403
 
 
 def test_the_live_part_needs_a_login(ready, client):
     """A redirect, which payflow.js takes for a lost link."""
     assert client.get("/overview/live/").status_code == 302
+    assert not User.objects.filter(is_superuser=True).exists()

@@ -123,3 +123,13 @@ def interval_text(start: datetime, step_s: int) -> str:
 def chart_id(label: str) -> str:
     """The same on every look, so that the keyboard's place outlives a live refresh."""
     return f"chart-{slugify(label)}"
+
+
+def span_of_time(since: datetime, until: datetime) -> str:
+    """`Fri 20 Nov, 08:30 - 14:32`: two local times, the day once where it is the same."""
+    low, high = timezone.localtime(since), timezone.localtime(until)
+    first = f"{low:%a} {low.day} {low:%b}, {low:%H:%M}"
+    last = f"{high:%H:%M}"
+    if low.date() != high.date():
+        last = f"{high:%a} {high.day} {high:%b}, {last}"
+    return f"{first} {DASH} {last}"

@@ -112,7 +112,7 @@ def sparkline(values: Sequence[float | None], *, kind: str = "neutral") -> SafeS
     """
     known = [value for value in values if value is not None]
     if not known:
-        return format_html('<svg class="pf-spark" aria-hidden="true"></svg>')
+        return SafeString('<svg class="pf-spark" aria-hidden="true"></svg>')
     low, high = min(known), max(known)
     scale = Scale(low, high if high > low else low + 1, ())
     return format_html(

@@ -1,0 +1,1 @@
+"""The overview: how payments are doing, read from roll-ups and shared by all viewers."""

@@ -1,0 +1,199 @@
+"""How the path did in a range, by arrival: messages, refused ones, lag, time to commit."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from django.db.models import Sum
+
+from configuration.models import Activation, Source
+from deadletter.models import FailureCount, FailureGroup
+from ingestion.models import Batch, IngestionWindow, Partition
+from ingestion.overview.query import rows
+from ingestion.overview.spans import Span
+from ingestion.partitions import lag_is_known
+from metrics.buckets import quantile
+from payflow.lib.event_id import first_id_at
+
+_RATE_S: Final = 60
+_GROUPS: Final = 5
+#: an activation this long before the first failure of a group is named beside it
+_CAUSE: Final = timedelta(hours=1)
+_SUMS: Final = ("messages", "accepted", "failed", "ignored", "duplicates", "late")
+_PER_STEP: Final = """
+SELECT date_bin(%(step)s * interval '1 second', window_start, %(since)s), sum(messages)::bigint
+FROM ingestion_5m WHERE window_start >= %(since)s AND window_start < %(until)s GROUP BY 1
+"""
+_LATENCY: Final = """
+SELECT date_bin(%(step)s * interval '1 second', window_start, %(since)s), bucket,
+    sum(parts)::bigint
+FROM arrival_latency WHERE window_start >= %(since)s AND window_start < %(until)s GROUP BY 1, 2
+"""
+_FAILED: Final = """
+SELECT date_bin(%(step)s * interval '1 second', window_start, %(since)s), group_id,
+    sum(count)::bigint
+FROM failure_counts WHERE window_start >= %(since)s AND window_start < %(until)s
+GROUP BY GROUPING SETS ((1), (2))
+"""
+
+
+@dataclass(slots=True, kw_only=True)
+class Intake:
+    """Messages per step, and the sums of a span."""
+
+    steps: list[int]
+    totals: dict[str, int]
+
+
+@dataclass(slots=True, kw_only=True)
+class Latency:
+    """Milliseconds from arrival to commit that half, and 95 of 100, parts took at most."""
+
+    p50: float | None
+    p95: float | None
+    p50_steps: list[float | None]
+    p95_steps: list[float | None]
+
+
+@dataclass(slots=True, kw_only=True)
+class DeadGroup:
+    """One cause of failed items in a span."""
+
+    group: FailureGroup
+    count: int
+    steps: list[int]
+    #: the activation shortly before its very first failure, and how long before
+    cause: Activation | None = None
+    cause_s: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class DeadLetters:
+    """Failed items of a span: per step, and by their largest groups."""
+
+    total: int
+    steps: list[int]
+    groups: list[DeadGroup] = field(default_factory=list)
+    n_groups: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class SourceLag:
+    """How far a source is behind: its worst partition. None when nobody says."""
+
+    source: Source
+    events: int | None
+    seconds: float | None
+    partitions: int
+    stopped: int
+
+
+def read_rate(now: datetime) -> float:
+    """Messages per second of the last minute: a narrow range of batches, so that it is new."""
+    taken = Batch.objects.filter(id__gte=first_id_at(now - timedelta(seconds=_RATE_S)))
+    return float(taken.aggregate(n=Sum("messages"))["n"] or 0) / _RATE_S
+
+
+def read_intake(span: Span) -> Intake:
+    """Sums over what arrived in a span."""
+    windows = IngestionWindow.objects.filter(
+        window_start__gte=span.since, window_start__lt=span.until
+    )
+    totals = windows.aggregate(**{name: Sum(name) for name in _SUMS})
+    steps = [0] * span.points
+    for start, messages in rows(_PER_STEP, span):
+        steps[span.place(start)] = messages
+    return Intake(steps=steps, totals={name: int(value or 0) for name, value in totals.items()})
+
+
+def read_latency(span: Span) -> Latency:
+    """Quantiles from the buckets, within 1 %."""
+    whole: dict[int, int] = defaultdict(int)
+    steps: list[dict[int, int]] = [{} for _ in range(span.points)]
+    for start, bucket, parts in rows(_LATENCY, span):
+        whole[bucket] += parts
+        steps[span.place(start)][bucket] = parts
+    return Latency(
+        p50=_quantile(whole, 0.5),
+        p95=_quantile(whole, 0.95),
+        p50_steps=[_quantile(step, 0.5) for step in steps],
+        p95_steps=[_quantile(step, 0.95) for step in steps],
+    )
+
+
+def _quantile(buckets: Mapping[int, int], q: float) -> float | None:
+    value = quantile(buckets, q)
+    return None if value is None else float(value)
+
+
+def read_dead_letters(span: Span, *, groups: bool = True) -> DeadLetters:
+    """Failed items by the time of their arrival; `groups=False` leaves the groups out."""
+    steps = [0] * span.points
+    counts: dict[UUID, int] = {}
+    for start, group, number in rows(_FAILED, span):
+        if group is None:
+            steps[span.place(start)] = number
+        else:
+            counts[group] = number
+    found = DeadLetters(total=sum(steps), steps=steps, n_groups=len(counts))
+    if groups and counts:
+        found.groups = _largest(counts, span)
+    return found
+
+
+def _largest(counts: Mapping[UUID, int], span: Span) -> list[DeadGroup]:
+    keys = sorted(counts, key=lambda key: (-counts[key], key))[:_GROUPS]
+    found = FailureGroup.objects.select_related("source").in_bulk(keys)
+    steps = {key: [0] * span.points for key in keys}
+    for key, start, number in FailureCount.objects.filter(
+        group__in=keys, window_start__gte=span.since, window_start__lt=span.until
+    ).values_list("group_id", "window_start", "count"):
+        steps[key][span.place(start)] += number
+    groups = [
+        DeadGroup(group=found[k], count=counts[k], steps=steps[k]) for k in keys if k in found
+    ]
+    for group in groups:
+        _name_cause(group)
+    return groups
+
+
+def _name_cause(group: DeadGroup) -> None:
+    """What went live shortly before it first failed is the likely cause."""
+    first = group.group.first_seen
+    found = (
+        Activation.objects.select_related("version")
+        .filter(activated_at__lte=first, activated_at__gt=first - _CAUSE)
+        .order_by("-activated_at")
+        .first()
+    )
+    # the first activation of all is the installation: nothing failed before it
+    if found is not None and found.previous_id is not None:
+        group.cause = found
+        group.cause_s = (first - found.activated_at).total_seconds()
+
+
+def read_lag(now: datetime) -> list[SourceLag]:
+    """Sources that have something to read, worst first; unknown comes before all."""
+    sources: dict[Source, list[Partition]] = defaultdict(list)
+    waiting = Partition.objects.filter(state__in=("active", "stopped")).select_related("source")
+    for partition in waiting.order_by("pk"):
+        sources[partition.source].append(partition)
+    lags = [_lag(source, partitions, now=now) for source, partitions in sources.items()]
+    return sorted(lags, key=lambda lag: -math.inf if lag.seconds is None else -lag.seconds)
+
+
+def _lag(source: Source, partitions: Sequence[Partition], *, now: datetime) -> SourceLag:
+    known = [partition for partition in partitions if lag_is_known(partition, now=now)]
+    return SourceLag(
+        source=source,
+        events=sum(partition.lag_events or 0 for partition in known) if known else None,
+        seconds=max(partition.lag_seconds or 0.0 for partition in known) if known else None,
+        partitions=len(partitions),
+        stopped=sum(partition.state == Partition.State.STOPPED for partition in partitions),
+    )

@@ -1,0 +1,163 @@
+"""One look at everything: read once for all viewers of a range, card by card.
+
+What one card needs may fail: it is left out and named, and the others are shown.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from threading import Lock
+from typing import Final, Generic, TypeVar
+
+from django.core.cache import cache
+
+from configuration.models import Activation
+from ingestion.attention import Attention, what_needs_a_person, worst_first
+from ingestion.models import Batch, Drainer, Partition
+from ingestion.overview.falls import falling
+from ingestion.overview.intake import (
+    DeadLetters,
+    Intake,
+    Latency,
+    SourceLag,
+    read_dead_letters,
+    read_intake,
+    read_lag,
+    read_latency,
+    read_rate,
+)
+from ingestion.overview.payments import (
+    Findings,
+    Outcomes,
+    Payments,
+    read_failures,
+    read_findings,
+    read_payments,
+    read_processors,
+)
+from ingestion.overview.spans import Span
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+DAY: Final = timedelta(days=1)
+WEEK: Final = timedelta(days=7)
+#: seconds that all viewers share a look, by seconds per point: long ranges change slowly
+_KEEP_S: Final = {300: 2, 900: 10}
+_KEEP_LONG_S: Final = 30
+#: the past moves only where events come late
+_KEEP_PAST_S: Final = 300
+#: one thread of this process reads, the others wait for what it finds
+_reading = Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Compared(Generic[_T]):
+    """The same of the span, of the day before and of the week before."""
+
+    now: _T
+    yesterday: _T
+    last_week: _T
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """Everything of one span; None where it could not be read."""
+
+    span: Span
+    attention: Sequence[Attention] | None
+    rate: float | None
+    intake: Compared[Intake] | None
+    payments: Compared[Payments] | None
+    processors: Compared[dict[str, Outcomes]] | None
+    failures: Compared[dict[str, int]] | None
+    findings: Compared[Findings] | None
+    dead: Compared[DeadLetters] | None
+    latency: Compared[Latency] | None
+    lag: Sequence[SourceLag] | None
+    activations: Sequence[Activation] | None
+    drainers: int | None
+    #: False until the very first batch
+    has_events: bool
+
+
+def overview_of(span: Span) -> Overview:
+    """A look that is at most some seconds old, the same for every viewer of the range."""
+    key = f"overview.{span.name}.{span.since.isoformat()}.{span.points}"
+    found: Overview | None = cache.get(key)
+    if found is not None:
+        return found
+    with _reading:
+        found = cache.get(key)
+        if found is None:
+            found = read_overview(span)
+            cache.set(key, found, _KEEP_S.get(span.step_s, _KEEP_LONG_S))
+    return found
+
+
+def read_overview(span: Span) -> Overview:
+    """All of it from the database, by some thirty queries of a few milliseconds."""
+    return Overview(
+        span=span,
+        attention=_try("attention", partial(_attention, span)),
+        rate=_try("rate", partial(read_rate, span.now)) if span.is_live else None,
+        intake=_compare("intake", read_intake, span),
+        payments=_compare("payments", read_payments, span),
+        processors=_compare("processors", read_processors, span),
+        failures=_compare("failures", read_failures, span),
+        findings=_compare("findings", read_findings, span),
+        dead=_compare(
+            "dead", read_dead_letters, span, past=partial(read_dead_letters, groups=False)
+        ),
+        latency=_compare("latency", read_latency, span),
+        lag=_try("lag", partial(read_lag, span.now)),
+        activations=_try("activations", partial(_activations, span)),
+        drainers=_try("drainers", lambda: Drainer.objects.live().count()),
+        has_events=_try("batches", Batch.objects.all()[:1].exists) is not False,
+    )
+
+
+def _compare(
+    name: str,
+    read: Callable[[Span], _T],
+    span: Span,
+    *,
+    past: Callable[[Span], _T] | None = None,
+) -> Compared[_T] | None:
+    def of(ago: timedelta) -> _T:
+        earlier = span.before(ago)
+        key = f"overview.{name}.{earlier.since.isoformat()}.{span.step_s}.{span.points}"
+        found: _T | None = cache.get(key)
+        if found is None:
+            found = (past or read)(earlier)
+            cache.set(key, found, _KEEP_PAST_S)
+        return found
+
+    return _try(name, lambda: Compared(read(span), of(DAY), of(WEEK)))
+
+
+def _try(name: str, read: Callable[[], _T]) -> _T | None:
+    """What `read` gives, or None: a page with a hole says more than no page."""
+    try:
+        return read()
+    except Exception as exc:
+        logger.exception(
+            "A card of the overview could not be read.",
+            extra={"action": "overview_card_failed", "card": name, "error": type(exc).__name__},
+        )
+        return None
+
+
+def _attention(span: Span) -> list[Attention]:
+    partitions = Partition.objects.filter(state__in=("active", "stopped"))
+    waiting = list(partitions.select_related("source").order_by("pk"))
+    return worst_first([*what_needs_a_person(waiting, now=span.now), *falling(span.now)])
+
+
+def _activations(span: Span) -> list[Activation]:
+    went_live = Activation.objects.filter(activated_at__gte=span.since, activated_at__lt=span.until)
+    return list(went_live.select_related("version").order_by("activated_at"))

@@ -1,0 +1,100 @@
+"""What needs a person: each fault in one sentence, worst first."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from configuration import sources
+from configuration.models import Source
+from ingestion.attention import what_needs_a_person
+from ingestion.models import Batch, Partition
+
+
+def _partition(**fields: Any) -> Partition:
+    now = timezone.now()
+    return Partition.objects.create(
+        source=Source.objects.get(name="demo"),
+        **{
+            "name": "0",
+            "position": "0-1",
+            "lag_events": 0,
+            "lag_seconds": 0.0,
+            "lag_at": now,
+            "committed_at": now,
+        }
+        | fields,
+    )
+
+
+def _titles() -> list[str]:
+    partitions = list(Partition.objects.select_related("source"))
+    return [item.title for item in what_needs_a_person(partitions, now=timezone.now())]
+
+
+def test_all_is_well_when_all_is_well(ready):
+    """A source that is read, without lag, has nothing to say."""
+    _partition()
+
+    assert _titles() == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "title"),
+    [
+        ({"state": "stopped", "stopped_reason": "lost"}, "Partition 0 of demo stopped itself"),
+        ({"lag_at": None}, "Nobody reads demo"),
+        ({"last_error": "away", "last_error_at": "now"}, "demo has errors"),
+        ({"lag_events": 9, "lag_seconds": 400.0}, "demo is 6 min 40 s behind"),
+        ({"committed_at": "long ago"}, "demo is silent for 1 h 00 min"),
+    ],
+)
+def test_what_is_wrong_is_said(ready, fields, title):
+    """One sentence that names the source and the fact."""
+    times = {"now": timezone.now(), "long ago": timezone.now() - timedelta(hours=1)}
+    _partition(**{key: times.get(value, value) for key, value in fields.items()})
+
+    assert _titles() == [title]
+
+
+def test_a_stopped_partition_comes_before_everything_else(ready):
+    """Worst first: it does not go on by itself."""
+    _partition(name="1", lag_events=9, lag_seconds=400.0)
+    _partition(name="0", state="stopped", stopped_reason="lost 5 messages")
+
+    assert _titles() == ["Partition 0 of demo stopped itself", "demo is 6 min 40 s behind"]
+
+
+def test_a_paused_source_is_no_fault(ready):
+    """A person paused it: it is neither silent nor unread, but it is not forgotten either."""
+    _partition(lag_at=None)
+    sources.pause(Source.objects.get(name="demo"), reason="maintenance")
+
+    (item,) = what_needs_a_person(
+        list(Partition.objects.select_related("source")), now=timezone.now()
+    )
+
+    assert item.kind == "info"
+    assert item.text == "maintenance"
+
+
+def test_a_rule_that_fails_is_named_with_its_count(ingest, event):
+    """Events are stored, but somebody has to mend the rule."""
+    ingest([event(1)])
+    Batch.objects.update(rule_failures={"ratio": {"count": 7, "error": "ComputeError"}})
+    _partition()
+
+    assert _titles() == ["Rule ratio could not be computed for 7 events"]
+
+
+def test_missing_tables_for_tomorrow_are_said_today(ready):
+    """After the roll-over every batch would wait."""
+    _partition()
+    now = timezone.now() + timedelta(days=60)
+
+    found = what_needs_a_person([], now=now)
+
+    assert "No tables for tomorrow" in [item.title for item in found]
