@@ -20,6 +20,7 @@ from payflow.lib.pages.axes import (
     value_scale,
     value_text,
 )
+from payflow.lib.pages.display import joined
 
 #: lines that can be told apart by colour and dash; more become "n others" before they come here
 MOST_LINES: Final = 5
@@ -326,7 +327,7 @@ def _line_table(
         (
             (
                 interval_text(start, step_s),
-                SafeString("").join(_cell(line, number, scale, unit) for line in lines),
+                joined((_cell(line, number, scale, unit) for line in lines), ""),
             )
             for number, start in enumerate(times)
         ),
