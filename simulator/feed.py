@@ -1,4 +1,4 @@
-"""Sends a stream of events to a publisher, at a rate or as fast as it goes."""
+"""Sends a stream of events to a publisher, at their own pace or as fast as it goes."""
 
 from __future__ import annotations
 
@@ -6,61 +6,76 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from payflow.lib.errors import BackPressure, SourceUnavailable
 from payflow.lib.publish.base import OutgoingMessage, Publisher
+from simulator.answers import AnswerKey
 from simulator.generator import Kind, SimulatedEvent
 
-CHUNK = 1_000
+BATCH = 1_000
 _TICK_S = 0.05
 #: seconds between attempts
 _FULL_S = 0.1
 _AWAY_S = 0.5
-_PROGRESS_S = 10.0
 
 
 class Feed:
     """One run; `stop` ends it within a fraction of a second, between two messages."""
 
     def __init__(
-        self, publisher: Publisher, *, stop: threading.Event, say: Callable[[str], None]
+        self,
+        publisher: Publisher,
+        *,
+        stop: threading.Event,
+        say: Callable[[str], None],
+        answers: AnswerKey | None = None,
+        batch: int = BATCH,
+        between: Callable[[], None] = lambda: None,
     ) -> None:
+        """`between` is called before each batch, and often while there is none to send."""
         self._publisher = publisher
         self._stop = stop
         self._say = say
+        self._answers = answers
+        self._batch = batch
+        self._between = between
         #: what was sent, by kind
         self.sent: Counter[Kind] = Counter()
-        self._said_at = 0.0
-        self._said_sent = 0
 
-    def run(
-        self,
-        events: Iterable[SimulatedEvent],
-        *,
-        count: int | None,
-        rate: float | None,
-        progress: bool = False,
-    ) -> None:
-        """Send `count` events, or without end; `rate` events a second, or without pause.
+    def run(self, events: Iterable[SimulatedEvent], *, total: int | None, paced: bool) -> None:
+        """Send `total` events, or without end; each at its time, or without pause.
 
-        Whoever falls behind (the stream is full or away) catches up without pause: producers keep
-        what they could not send. Raises BrokenPipeError when nobody reads standard output.
+        The first event is due at once, every other one as long after it as its time says. Whoever
+        falls behind (the stream is full or away) catches up without pause: producers keep what
+        they could not send. Raises BrokenPipeError when nobody reads standard output.
         """
-        stream = iter(events)
-        begin = self._said_at = time.monotonic()
-        taken = 0
-        while not self._stop.is_set() and taken != count:
-            due = CHUNK if count is None else min(CHUNK, count - taken)
-            if rate is not None:
-                due = min(due, int((time.monotonic() - begin) * rate) + 1 - taken)
-            if due > 0:
-                self._send(list(itertools.islice(stream, due)))
-                taken += due
-            if progress:
-                self._report()
-            if rate is not None and due < CHUNK:
-                self._stop.wait(max(_TICK_S, 1 / rate))
+        stream = itertools.islice(events, total)
+        if paced:
+            self._run_paced(stream)
+            return
+        while not self._stop.is_set():
+            self._between()
+            chunk = list(itertools.islice(stream, self._batch))
+            if not chunk:
+                return
+            self._send(chunk)
+
+    def _run_paced(self, stream: Iterator[SimulatedEvent]) -> None:
+        waiting = next(stream, None)
+        if waiting is None:
+            return
+        begin, begin_us = time.monotonic(), waiting.at_us
+        while waiting is not None and not self._stop.is_set():
+            self._between()
+            due_us = begin_us + int((time.monotonic() - begin) * 1e6)
+            chunk: list[SimulatedEvent] = []
+            while waiting is not None and waiting.at_us <= due_us and len(chunk) < self._batch:
+                chunk.append(waiting)
+                waiting = next(stream, None)
+            self._send(chunk)
+            if len(chunk) < self._batch:
+                self._stop.wait(_TICK_S)
 
     def _send(self, chunk: list[SimulatedEvent]) -> None:
         """All of them, however long the stream is full or away; fewer when stopped."""
@@ -76,15 +91,13 @@ class Feed:
                     self._say(f"{exc} Waiting.")
                     said = True
             done = self._publisher.published - before
-            self.sent.update(event.kind for event in chunk[:done])
+            self._count(chunk[:done])
             chunk = chunk[done:]
-            self._stop.wait(wait_s)
+            if wait_s:
+                self._between()
+                self._stop.wait(wait_s)
 
-    def _report(self) -> None:
-        now = time.monotonic()
-        if now < self._said_at + _PROGRESS_S:
-            return
-        total = self.sent.total()
-        rate = (total - self._said_sent) / (now - self._said_at)
-        self._say(f"{total:,} events sent, {rate:,.0f}/s.")
-        self._said_at, self._said_sent = now, total
+    def _count(self, sent: list[SimulatedEvent]) -> None:
+        self.sent.update([event.kind for event in sent])
+        if self._answers is not None:
+            self._answers.write([event.answer for event in sent if event.answer is not None])

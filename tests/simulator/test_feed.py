@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from payflow.lib.errors import BackPressure, SourceUnavailable
 from payflow.lib.publish.base import OutgoingMessage, Publisher
 from simulator import feed
+from simulator.answers import AnswerKey
 from simulator.feed import Feed
 from simulator.generator import Kind, SimulatedEvent
+from simulator.patterns import Answer
 
 
 class Recorder(Publisher):
@@ -39,10 +43,10 @@ class Recorder(Publisher):
             raise error
 
 
-def _events() -> Iterator[SimulatedEvent]:
+def _events(rate: float = 200.0) -> Iterator[SimulatedEvent]:
     for number in itertools.count():
         kind = Kind.INVALID if number % 10 == 9 else Kind.VALID
-        yield SimulatedEvent(kind=kind, body=b"%d" % number, key=b"k")
+        yield SimulatedEvent(kind, b"%d" % number, b"k", round(number * 1e6 / rate))
 
 
 def _bodies(count: int) -> list[bytes]:
@@ -54,7 +58,7 @@ def test_without_a_rate_it_goes_as_fast_as_it_can():
     recorder = Recorder()
     run = Feed(recorder, stop=threading.Event(), say=pytest.fail)
 
-    run.run(_events(), count=2_500, rate=None)
+    run.run(_events(), total=2_500, paced=False)
 
     assert recorder.bodies == _bodies(2_500)
     assert recorder.calls == 3
@@ -66,7 +70,7 @@ def test_a_rate_is_kept():
     recorder = Recorder()
 
     started = time.monotonic()
-    Feed(recorder, stop=threading.Event(), say=pytest.fail).run(_events(), count=100, rate=200)
+    Feed(recorder, stop=threading.Event(), say=pytest.fail).run(_events(), total=100, paced=True)
 
     assert 0.4 < time.monotonic() - started < 2
     assert recorder.calls > 5
@@ -83,7 +87,7 @@ def test_it_waits_while_the_stream_is_full_or_away(monkeypatch: pytest.MonkeyPat
     said: list[str] = []
     run = Feed(recorder, stop=threading.Event(), say=said.append)
 
-    run.run(_events(), count=10, rate=None)
+    run.run(_events(), total=10, paced=False)
 
     assert recorder.bodies == _bodies(10)
     assert said == ["full Waiting."]
@@ -97,7 +101,9 @@ def test_it_stops_at_once(rate: float | None):
     threading.Timer(0.1, stop.set).start()
 
     started = time.monotonic()
-    Feed(Recorder(), stop=stop, say=pytest.fail).run(_events(), count=None, rate=rate)
+    Feed(Recorder(), stop=stop, say=pytest.fail).run(
+        _events(rate or 1.0), total=None, paced=rate is not None
+    )
 
     assert time.monotonic() - started < 0.6
 
@@ -109,20 +115,64 @@ def test_it_stops_while_it_waits():
     run = Feed(Recorder(*[(0, BackPressure("full"))] * 1000), stop=stop, say=lambda _text: None)
 
     started = time.monotonic()
-    run.run(_events(), count=None, rate=100)
+    run.run(_events(), total=None, paced=True)
 
     assert time.monotonic() - started < 0.6
     assert run.sent.total() == 0
 
 
-def test_progress_is_said_now_and_then(monkeypatch: pytest.MonkeyPatch):
-    """Total and rate since the last time."""
-    monkeypatch.setattr(feed, "_PROGRESS_S", 0.2)
-    said: list[str] = []
-
-    Feed(Recorder(), stop=threading.Event(), say=said.append).run(
-        _events(), count=100, rate=200, progress=True
+def test_what_comes_between_is_called_at_least_each_batch():
+    """Also while nothing is due and while the stream is full: that is how a run is told to stop."""
+    calls: list[int] = []
+    recorder = Recorder((0, BackPressure("full")))
+    feed_ = Feed(
+        recorder,
+        stop=threading.Event(),
+        say=lambda _text: None,
+        batch=10,
+        between=lambda: calls.append(recorder.calls),
     )
 
-    assert 1 <= len(said) <= 3
-    assert "events sent" in said[0]
+    feed_.run(_events(), total=50, paced=True)
+
+    assert len(calls) >= 6
+    assert 1 in calls
+
+
+def test_the_answers_are_those_of_what_was_sent(tmp_path: Path):
+    """An event that the stream has not taken has no line yet."""
+    stop = threading.Event()
+    answers = [_answer(number) for number in range(4)]
+    events = [
+        SimulatedEvent(Kind.VIOLATION, b"%d" % n, b"k", n, answer)
+        for n, answer in enumerate(answers)
+    ]
+    recorder = Recorder((3, BackPressure("full")))
+
+    with AnswerKey(tmp_path / "answers.jsonl") as key:
+        run = Feed(recorder, stop=stop, say=lambda _text: stop.set(), answers=key)
+        run.run(events, total=None, paced=False)
+
+    lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert [line["transaction_id"] for line in lines] == ["tx-0", "tx-1", "tx-2"]
+    assert lines[0] == {
+        "transaction_id": "tx-0",
+        "kind": "aml_structuring",
+        "severity": "high",
+        "pattern_id": "aml_structuring-1",
+        "event": 1,
+        "events": 4,
+        "occurred_at": "1970-01-01T00:00:00.000000Z",
+    }
+
+
+def _answer(number: int) -> Answer:
+    return Answer(
+        transaction_id=f"tx-{number}",
+        kind="aml_structuring",
+        severity="high",
+        pattern_id="aml_structuring-1",
+        event=number + 1,
+        events=4,
+        occurred_us=number,
+    )
