@@ -1,7 +1,10 @@
+# Any value of OTEL adds the extra for traces: docker build --build-arg OTEL=1 .
 FROM python:3.11-slim-bookworm AS build
-COPY requirements/base.txt /tmp/base.txt
+ARG OTEL
+COPY requirements/base.txt requirements/otel.txt /tmp/
 RUN python -m venv /opt/venv \
-    && /opt/venv/bin/pip install --no-cache-dir --requirement /tmp/base.txt
+    && /opt/venv/bin/pip install --no-cache-dir --requirement /tmp/base.txt \
+        ${OTEL:+--requirement /tmp/otel.txt}
 
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --home-dir /var/lib/payflow --create-home payflow
@@ -12,7 +15,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PAYFLOW_STATE_DIR=/var/lib/payflow
 WORKDIR /app
-USER payflow
+# by number: Kubernetes cannot tell from a name that it is not root
+USER 10001
 VOLUME /var/lib/payflow
 EXPOSE 8000
 CMD ["gunicorn", "payflow.wsgi", "--worker-class", "gthread", "--threads", "8", "--bind", "0.0.0.0:8000", "--no-control-socket"]

@@ -1,4 +1,4 @@
-"""The files that start payflow: Makefile, Procfile, compose file, CI."""
+"""The files that start payflow: Makefile, Procfile, CI."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-import yaml
-
 ROOT = Path(__file__).parent.parent
-COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES = COMPOSE["services"]
 
 
 def run(*command: str, cwd: Path = ROOT, **more: str) -> str:
@@ -78,53 +73,3 @@ def test_processes_of_a_run():
     assert list(commands) == ["web", "ingest", "tasks", "simulator"]
     assert [name for name, command in commands.items() if "PAYFLOW_ROLE=web" in command] == ["web"]
     assert [name for name, command in commands.items() if " -B " in command] == ["tasks"]
-
-
-def test_compose_publishes_on_loopback_only():
-    """No port of the compose file is open to the network."""
-    ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
-
-    assert ports
-    assert all(port.startswith("127.0.0.1:") for port in ports)
-
-
-def test_compose_holds_no_secret():
-    """Every secret is a required variable of the environment."""
-    for service in SERVICES.values():
-        for name, value in service.get("environment", {}).items():
-            if re.search("PASSWORD|KEY|AUTH|_URL", name):
-                assert re.search(r"\$\{[A-Z_]+:\?", value), name
-
-
-@pytest.mark.parametrize("name", ["web", "ingest", "tasks", "postgres", "broker", "streams"])
-def test_compose_knows_who_is_well(name):
-    """Each server and worker has a health check."""
-    assert SERVICES[name]["healthcheck"]["test"]
-
-
-def test_compose_waits_for_what_is_needed():
-    """Nothing starts before the servers are healthy and the database is prepared."""
-    for name in ("web", "ingest", "tasks", "simulator"):
-        needs = {need: how["condition"] for need, how in SERVICES[name]["depends_on"].items()}
-        assert needs == {
-            "prepare": "service_completed_successfully",
-            "postgres": "service_healthy",
-            "broker": "service_healthy",
-            "streams": "service_healthy",
-        }
-
-
-def test_compose_streams_lose_nothing():
-    """The streams' Valkey syncs every write and evicts nothing; it is not the broker's."""
-    command = " ".join(SERVICES["streams"]["command"])
-
-    assert "--appendonly yes" in command
-    assert "--appendfsync always" in command
-    assert "--maxmemory-policy noeviction" in command
-
-
-def test_image_does_not_run_as_root():
-    """The last user of the Dockerfile is not root."""
-    users = re.findall(r"^USER (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-
-    assert users[-1:] == ["payflow"]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from django.conf import settings
@@ -23,6 +20,7 @@ from opentelemetry.trace import StatusCode
 
 from ingestion import pipeline
 from payflow.lib import tracing
+from tests.otlp import receiving
 from tests.payflow.management.running import free_port
 
 STEPS = ["read", "scrub", "evaluate", "archive", "commit", "acknowledge"]
@@ -39,33 +37,11 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 @pytest.fixture
 def collector(monkeypatch) -> Iterator[list[ExportTraceServiceRequest]]:
-    """A real OTLP receiver on this machine, named by the standard variable; what it got."""
-    got: list[ExportTraceServiceRequest] = []
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = gzip.decompress(body)
-            if self.path == "/v1/traces":
-                got.append(ExportTraceServiceRequest.FromString(body))
-            self.send_response(200)
-            self.send_header("Content-Type", "application/x-protobuf")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
-        thread = threading.Thread(target=server.serve_forever, args=[0.02])
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_port}"
+    """A receiver that the standard variable names; what it got."""
+    with receiving() as (url, got):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         yield got
         tracing.stop()
-        server.shutdown()
-        thread.join()
 
 
 def run(code: str, **env: str) -> str:
@@ -195,6 +171,7 @@ def test_a_collector_that_is_away_holds_nobody_up():
     code = """if True:
         import time
         from payflow.lib import tracing
+from tests.otlp import receiving
         tracing.start()
         with tracing.span("scrub"):
             pass
