@@ -341,12 +341,15 @@ DAMAGE: dict[str, tuple[str, set[tuple[str, str]]]] = {
         {("violation", "")},
     ),
     "severity of a finding": (
-        "UPDATE violations SET severity = 'low' WHERE id = (SELECT min(id) FROM violations)",
+        "UPDATE violations SET severity = 'low' WHERE rule = 'aml_large_amount'",
         {("violation", "severity")},
     ),
     "evidence of a finding": (
-        "UPDATE violations SET evidence = '{{}}' WHERE id = (SELECT min(id) FROM violations)",
-        {("violation", f"evidence.{name}") for name in ("amount", "currency", "customer_id")},
+        "UPDATE violations SET evidence = '{{}}' WHERE rule = 'aml_large_amount'",
+        {
+            ("violation", f"evidence.{name}")
+            for name in ("amount", "currency", "customer_id", "merchant_id", "country")
+        },
     ),
     "failed item gone": (
         "DELETE FROM failed_items WHERE position = '60'",
