@@ -1,7 +1,4 @@
-"""Pages of sources, versions and bundles.
-
-Versions change by a new version, bundles by activation: both are only looked at here.
-"""
+"""Pages of sources; those of versions are in version_admin.py."""
 
 from __future__ import annotations
 
@@ -14,26 +11,22 @@ from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
-from configuration import source_page, sources
+from configuration import source_page, sources, version_admin
 from configuration.forms import SourceForm
-from configuration.models import Bundle, ConfigurationVersion, Source
-from configuration.versions import USED_BY, refresh_bundle
-from payflow.lib.pages.admin import Empty, PageAdmin, ReadOnlyAdmin
-from payflow.lib.pages.detail import Card, Confirmation, Detail
+from configuration.models import Source
+from configuration.versions import refresh_bundle
+from payflow.lib.pages.admin import Empty, PageAdmin
+from payflow.lib.pages.detail import Confirmation, Detail
 from payflow.lib.pages.display import (
     count,
     moment,
-    mono,
-    pill,
-    pretty_json,
-    row_link,
     row_url,
 )
 
-_VERSION_KINDS = {"active": "ok", "draft": "info", "retired": ""}
+#: the admin finds its pages in this module alone
+__all__ = ("SourceAdmin", "version_admin")
 
 
 @admin.register(Source)
@@ -160,119 +153,3 @@ class SourceAdmin(PageAdmin):
     def _resume(self, row: Source) -> str:
         sources.resume(row)
         return f"Resumed {row.name}."
-
-
-@admin.register(ConfigurationVersion)
-class ConfigurationVersionAdmin(ReadOnlyAdmin):
-    list_display = ("version", "kind", "state", "activated", "created", "author", "note")
-    list_filter = (
-        ("kind", ChoicesDropdownFilter),
-        ("status", ChoicesDropdownFilter),
-    )
-    list_select_related = ("author",)
-    search_fields = ("name",)
-    search_scope = "Versions are found by a part of their name."
-    empty = Empty(
-        title="No version yet",
-        text="The shipped schemas and rules become the first ones with:",
-        command="manage.py load_defaults",
-        icon="schema",
-    )
-
-    @display(description="version")
-    def version(self, row: ConfigurationVersion) -> str:
-        return str(row)
-
-    @display(description="state")
-    def state(self, row: ConfigurationVersion) -> SafeString:
-        return pill(_VERSION_KINDS[row.status], row.get_status_display())
-
-    @display(description="activated")
-    def activated(self, row: ConfigurationVersion) -> SafeString:
-        return moment(row.activated_at)
-
-    @display(description="created")
-    def created(self, row: ConfigurationVersion) -> SafeString:
-        return moment(row.created_at)
-
-    def detail(self, request: HttpRequest, row: ConfigurationVersion) -> Detail:  # noqa: ARG002
-        users = Source.objects.filter(**{USED_BY[row.kind]: row.name})
-        return Detail(
-            title=str(row),
-            state=self.state(row),
-            meta=[row.get_kind_display(), row.note or "no note"],
-            main=[Card(title="Document", html=pretty_json(row.document))],
-            side=[
-                Card(
-                    title="Version",
-                    facts=[
-                        ("Created", moment(row.created_at)),
-                        ("Author", str(row.author) if row.author else "shipped"),
-                        ("Activated", moment(row.activated_at)),
-                        ("SHA-256", mono(row.checksum, shorten=17)),
-                    ],
-                ),
-                Card(
-                    title="Used by",
-                    facts=[
-                        (
-                            row_link("configuration.source", source.pk, source.name),
-                            source_page.source_pill(source),
-                        )
-                        for source in users
-                    ],
-                    empty="No source uses this name.",
-                ),
-            ],
-        )
-
-
-@admin.register(Bundle)
-class BundleAdmin(ReadOnlyAdmin):
-    list_display = ("short_hash", "source", "schema", "metrics", "is_active", "created")
-    list_filter = (("source", RelatedDropdownFilter),)
-    list_select_related = ("source",)
-    empty = Empty(
-        title="No bundle yet",
-        text="A bundle is what evaluation needs for one source. It follows from what is active.",
-        icon="deployed_code",
-    )
-
-    @display(description="bundle")
-    def short_hash(self, row: Bundle) -> SafeString:
-        return mono(row.hash[:12])
-
-    @display(description="schema")
-    def schema(self, row: Bundle) -> str:
-        return f"{row.schema['name']} v{row.schema['version']}"
-
-    @display(description="metrics")
-    def metrics(self, row: Bundle) -> str:
-        return f"{row.content['metrics']['name']} v{row.content['metrics']['version']}"
-
-    @display(description="state")
-    def is_active(self, row: Bundle) -> SafeString:
-        return pill("ok", "Active") if row.source.active_bundle_id == row.pk else pill("", "Past")
-
-    @display(description="created")
-    def created(self, row: Bundle) -> SafeString:
-        return moment(row.created_at)
-
-    def detail(self, request: HttpRequest, row: Bundle) -> Detail:  # noqa: ARG002
-        return Detail(
-            title=mono(row.hash[:12]),
-            state=self.is_active(row),
-            meta=[self.schema(row), self.metrics(row)],
-            main=[Card(title="Content", html=pretty_json(row.content))],
-            side=[
-                Card(
-                    title="Bundle",
-                    facts=[
-                        ("Source", row_link("configuration.source", row.source_id, row.source)),
-                        ("Created", moment(row.created_at)),
-                        ("Engine version", str(row.content["engine_version"])),
-                        ("SHA-256", mono(row.hash, shorten=17)),
-                    ],
-                )
-            ],
-        )

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 
 from configuration.models import Bundle, ConfigurationVersion, Source
+from configuration.versions import activate, import_document
 from ingestion.models import Partition
 from payflow.lib.pages.display import list_url, row_url
 
@@ -145,3 +146,18 @@ def test_lists_of_configuration_are_not_empty(ready, look):
     assert "demo" in look(list_url("configuration.source"))
     assert "transaction v1" in look(list_url("configuration.configurationversion"))
     assert "default v1" in look(list_url("configuration.bundle"))
+    assert "transaction v1" in look(list_url("configuration.activation"))
+
+
+def test_an_activation_says_what_it_replaced(ready, look):
+    """From a mark on a time axis to the version before it."""
+    old = ConfigurationVersion.objects.get(kind="compliance", name="default")
+    document = {**old.document, "rules": old.document["rules"][:1]}
+    new = import_document(kind="compliance", name="default", document=document)
+    activate(new)
+
+    page = look(row_url("configuration.activation", new.activations.get().pk), html=True)
+    version = look(row_url("configuration.configurationversion", new.pk))
+
+    assert row_url("configuration.configurationversion", old.pk) in page
+    assert "Went live" in version
