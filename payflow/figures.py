@@ -66,8 +66,8 @@ SELECT group_key, sum(value_sum)::bigint
 FROM metric_windows WHERE rule = 'violations' AND window_start >= %(start)s
 GROUP BY group_key
 """
-_FAMILIES: Final = """
-SELECT DISTINCT ON (rule ->> 'name') rule ->> 'name', coalesce(rule ->> 'family', '')
+_RULES: Final = """
+SELECT DISTINCT ON (rule ->> 'name') rule ->> 'name', rule ->> 'family', rule ->> 'severity'
 FROM configuration_versions v, jsonb_array_elements(v.document -> 'rules') AS rule
 WHERE v.kind = 'compliance' AND v.status <> 'draft'
 ORDER BY rule ->> 'name', v.id DESC
@@ -220,11 +220,15 @@ def _add_sources(families: _Families, rows: Iterable[tuple[Any, ...]]) -> None:
 
 
 def _add_violations(families: _Families, at: _Moment) -> None:
-    family_of: dict[str, str] = dict(at.cursor.execute(_FAMILIES).fetchall())
+    """Rules that found nothing are 0: `increase` sees the first finding only if there was a 0."""
+    rules = at.cursor.execute(_RULES).fetchall()
+    counts = {(rule, severity): 0 for rule, _, severity in rules}
     for key, count in at.cursor.execute(_VIOLATIONS, {"start": at.start}).fetchall():
         group = json.loads(key)
-        rule = group["rule"]
-        families.add(telemetry.VIOLATIONS, count, rule, family_of.get(rule, ""), group["severity"])
+        counts[group["rule"], group["severity"]] = count
+    family_of = {rule: family for rule, family, _ in rules}
+    for (rule, severity), count in counts.items():
+        families.add(telemetry.VIOLATIONS, count, rule, family_of.get(rule, ""), severity)
 
 
 def _add_partitions(families: _Families, at: _Moment) -> None:

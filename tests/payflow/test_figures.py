@@ -165,17 +165,20 @@ def test_failures_are_told_by_stage_and_reason(ingest, event):
 
 
 def test_findings_carry_the_family_of_their_rule(demo, month):
-    """The family is the newest that a version of a rule set gave the rule, drafts aside."""
+    """The family is the newest that a version gave the rule, drafts aside; no finding is 0."""
     for number, (family, status) in enumerate(
         (("kyc", "retired"), ("aml", "active"), ("pci", "draft")), start=901
     ):
+        rules = [
+            {"name": name, "family": family, "severity": "high"} for name in ("a_rule", "quiet")
+        ]
         ConfigurationVersion.objects.create(
             kind="compliance",
             name="figures",
             number=number,
             status=status,
             checksum=str(number),
-            document={"name": "figures", "rules": [{"name": "a_rule", "family": family}]},
+            document={"name": "figures", "rules": rules},
         )
     with connection.cursor() as cursor:
         for start, rule, severity, count in (
@@ -193,8 +196,11 @@ def test_findings_carry_the_family_of_their_rule(demo, month):
 
     samples = read()
 
-    found = {key[1:]: n for key, n in samples.items() if key[0] == "payflow_violations_total"}
-    assert found == {("aml", "a_rule", "high"): 7, ("", "gone", "low"): 2}
+    name = "payflow_violations_total"
+    assert samples[name, "aml", "a_rule", "high"] == 7
+    assert samples[name, "", "gone", "low"] == 2
+    assert samples[name, "aml", "quiet", "high"] == 0
+    assert sum(value for key, value in samples.items() if key[0] == name) == 9
 
 
 def test_the_histogram_counts_within_one_percent(demo, month):
