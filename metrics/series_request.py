@@ -58,7 +58,7 @@ class Request:
         yield from cursor
 
     def query(self) -> sql.Composed:
-        parts = {
+        parts: dict[str, sql.Composable] = {
             "key": self._array(self.group_by),
             "rest": self._array(self.rest_by),
             "filters": self._conditions(),
@@ -86,11 +86,11 @@ class Request:
     def _table(self) -> sql.Identifier:
         return sql.Identifier(self.table)
 
-    def _array(self, names: tuple[str, ...]) -> sql.Composed:
+    def _array(self, names: tuple[str, ...]) -> sql.Composable:
         values = sql.SQL(", ").join(self._dimension(name) for name in names)
         return sql.SQL("ARRAY[{}]::text[]").format(values)
 
-    def _conditions(self) -> sql.Composed:
+    def _conditions(self) -> sql.Composable:
         parts = [
             sql.SQL("{} = {}").format(self._dimension(name), sql.Placeholder(f"filter_{number}"))
             for number, name in enumerate(self.filters)

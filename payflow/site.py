@@ -34,7 +34,7 @@ class PayflowAdminSite(UnfoldAdminSite):
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The sidebar: what the user may see, in the order in which it is needed."""
     return [
-        {"items": [_item(request, "Overview", "monitoring", "index")]},
+        {"items": [_item(request, "Overview", "monitoring", "index"), *_explore(request)]},
         _group(
             "Payments",
             _item(request, "Transactions", "receipt_long", "metrics.normalizedtransaction"),
@@ -69,6 +69,18 @@ def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:
 
 def _allowed(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [item for item in items if item["permission"](None)]
+
+
+def _explore(request: HttpRequest) -> list[dict[str, Any]]:
+    """The one page that is no model's and no index: who may read windows may open it."""
+    link = reverse_lazy("explore")
+    item = {
+        "title": "Explore",
+        "icon": "query_stats",
+        "link": link,
+        "active": request.path == str(link),
+    }
+    return [item] if request.user.has_perm("metrics.view_metricwindow") else []
 
 
 def _item(request: HttpRequest, title: str, icon: str, target: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import path
 
 from ingestion.views import overview_live
+from metrics.explore_page import explore_csv_view, explore_view
 from payflow import probes
 from payflow.metrics_endpoint import metrics
 
@@ -14,5 +15,7 @@ urlpatterns = [
     path("readyz", probes.readyz),
     path("metrics", metrics),
     path("overview/live/", overview_live, name="overview-live"),
+    path("explore/", explore_view, name="explore"),
+    path("explore/csv/", explore_csv_view, name="explore-csv"),
     path("", admin.site.urls),
 ]
