@@ -15,17 +15,16 @@ class IngestionConfig(AppConfig):
         from ingestion.bundles import compile_bundle, known_attributes  # noqa: PLC0415
         from ingestion.parsing import compile_schema  # noqa: PLC0415
         from ingestion.sources.factory import ConsumerFactory  # noqa: PLC0415
-        from metrics.compliance import compile_compliance  # noqa: PLC0415
-        from metrics.rules import compile_metrics  # noqa: PLC0415
+        from metrics.trial import check_rules  # noqa: PLC0415
 
         validators.register(
             documents={
                 "schema": lambda document, name: compile_schema(document, name=name),
-                "metrics": lambda document, _name: compile_metrics(
-                    document, attributes=known_attributes()
+                "metrics": lambda document, _name: check_rules(
+                    "metrics", document, attributes=known_attributes()
                 ),
-                "compliance": lambda document, _name: compile_compliance(
-                    document, attributes=known_attributes()
+                "compliance": lambda document, _name: check_rules(
+                    "compliance", document, attributes=known_attributes()
                 ),
             },
             bundle=compile_bundle,

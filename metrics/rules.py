@@ -265,10 +265,7 @@ class _Reader(RuleReader):
 
     def tried(self, at: str, rule: MetricRule) -> MetricRule | None:
         """The rule, if it gives no error on an ordinary transaction."""
-        sample = pl.DataFrame(
-            {name: [_ordinary(name, dtype)] for name, dtype in self.schema.items()},
-            schema=self.schema,
-        )
+        sample = ordinary(self.schema, rows=1)
         try:
             errors = merge_failures(
                 MetricsExtractor([_group_of(rule)], schema=self.schema).extract(sample).errors,
@@ -288,11 +285,13 @@ def _group_of(part: MetricRule | MetricExtractor) -> MetricGroup:
     return MetricGroup(owner=part.name, metrics=part.metrics())
 
 
-def _ordinary(name: str, dtype: pl.DataType) -> Any:
-    """A value of a transaction on which every sensible rule can be computed."""
-    if name in _ORDINARY:
-        return _ORDINARY[name]
-    return {Kind.TEXT: "text", Kind.BOOLEAN: True, Kind.FLOAT: 0.5}.get(kind_of(dtype), 1)
+def ordinary(schema: Mapping[str, pl.DataType], *, rows: int) -> pl.DataFrame:
+    """Transactions, all alike, for which every sensible rule can be computed."""
+    other = {Kind.TEXT: "text", Kind.BOOLEAN: True, Kind.FLOAT: 0.5}
+    values = {
+        name: _ORDINARY.get(name, other.get(kind_of(dtype), 1)) for name, dtype in schema.items()
+    }
+    return pl.DataFrame({name: [value] * rows for name, value in values.items()}, schema=schema)
 
 
 def _reads_amount(sql: str | None) -> bool:

@@ -28,6 +28,9 @@ from metrics.expressions.tokens import Token, tokenize
 
 #: levels of brackets, NOT, CASE and function calls inside each other
 MAX_DEPTH = 12
+#: characters of the SQL that is written: IN writes its left side once per number, and within one
+#: another that grows beyond any memory
+MAX_WRITTEN = 20_000
 #: digits of a number written in an expression, before and after the point
 MAX_WHOLE_DIGITS, MAX_DECIMALS = 18, 10
 
@@ -113,6 +116,8 @@ class _Parser:
             raise ExpressionError(f"is nested more than {MAX_DEPTH} levels deep")
         self.depth += 1
         node = self.logic("OR", lambda: self.logic("AND", self.negation))
+        if len(node.sql) > MAX_WRITTEN:
+            raise ExpressionError("is too large: lists of numbers are nested too deeply")
         self.depth -= 1
         return node
 

@@ -168,6 +168,23 @@ def test_what_is_no_rule_about_one_transaction_is_refused(text, message):
         compile_expression(text, KINDS)
 
 
+def test_lists_within_lists_are_refused_before_they_fill_the_memory():
+    """IN of numbers writes its left side once per number: 8 to the 10th copies are too many."""
+    text = "amount"
+    for _ in range(10):
+        text = f"CASE WHEN {text} IN (1,2,3,4,5,6,7,8) THEN 1 END"
+
+    with pytest.raises(ExpressionError, match="is too large"):
+        compile_expression(text, KINDS)
+
+
+def test_a_long_list_of_numbers_is_no_nested_one():
+    """As many numbers as the parts allow."""
+    numbers = ", ".join(str(10**9 + n) for n in range(140))
+
+    assert compile_expression(f"amount IN ({numbers})", KINDS).kind is Kind.BOOLEAN
+
+
 def test_the_canonical_text_does_not_depend_on_spelling():
     """Two spellings of one rule have one text, so that a rule's version can be its hash."""
     one = compile_expression("amount>1 and channel in ('web')", KINDS)

@@ -1,0 +1,139 @@
+"""Rules are tried before they are kept, in a process of their own that can be killed.
+
+The grammar keeps expressions short and flat, but polars writes some of them out many times:
+`1 / NULLIF(..)` ten times within itself is 500 characters and takes minutes. A rule that is kept
+would do that in every worker, so a draft is tried first:
+
+    check_rules()  starts `python -m metrics.trial` with the document and waits for it; only then
+                   is the document compiled here
+    main()         there: names each rule, compiles it and computes it for some transactions; a
+                   timer of processor time, started anew for each rule, kills the process
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from metrics.columns import TRANSACTION_COLUMNS
+from metrics.compliance import compile_compliance
+from metrics.expressions import Kind, kind_of
+from metrics.rules import compile_metrics, ordinary
+from payflow.lib.errors import ConfigurationError, Problem
+
+#: transactions that a rule is tried on
+ROWS: Final = 1_000
+#: seconds of processor time that a rule may take for them; ordinary ones take 0.01
+LIMIT_S: Final = 0.25
+#: bytes that the process may map; it starts with half of them
+_MEMORY: Final = 4 * 2**30
+#: seconds of the clock for all rules: the processor may be busy with something else
+_PATIENCE_S: Final = 120
+_ROOT: Final = Path(__file__).resolve().parents[1]
+#: kind of document -> key of its rules
+_RULES: Final[Mapping[str, str]] = {"metrics": "metrics", "compliance": "rules"}
+_COMPILERS: Final = {"metrics": compile_metrics, "compliance": compile_compliance}
+_TYPES: Final[Mapping[str, pl.DataType]] = {
+    Kind.TEXT: pl.String(),
+    Kind.BOOLEAN: pl.Boolean(),
+    Kind.INTEGER: pl.Int64(),
+    Kind.FLOAT: pl.Float64(),
+}
+
+
+def check_rules(
+    kind: str, document: Mapping[str, Any], *, attributes: Mapping[str, pl.DataType]
+) -> None:
+    """Try every rule of a draft apart from this process, then compile it.
+
+    `kind` is metrics or compliance. Raises ConfigurationError: with the pointer to the first rule
+    that takes too long or ends the process, else with every problem that the compiler finds.
+    """
+    request = {
+        "kind": kind,
+        "rules": document.get(_RULES[kind]),
+        "attributes": {name: kind_of(dtype) for name, dtype in attributes.items()},
+        "limit_s": LIMIT_S,
+    }
+    _pass(json.dumps(request))
+    _COMPILERS[kind](document, attributes=attributes)
+
+
+@lru_cache(maxsize=64)
+def _pass(request: str) -> None:
+    """Raises ConfigurationError; what has passed once in this process is not tried again."""
+    # of the environment it needs nothing, least of all its secrets
+    environment = {"PATH": os.environ.get("PATH", ""), "POLARS_MAX_THREADS": "1"}
+    try:
+        child = subprocess.run(
+            [sys.executable, "-m", "metrics.trial"],
+            input=request,
+            capture_output=True,
+            text=True,
+            cwd=_ROOT,
+            env=environment,
+            timeout=_PATIENCE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise _refused(
+            "", f"could not be tried within {_PATIENCE_S} s: is the machine busy?"
+        ) from exc
+    if child.returncode == 0:
+        return
+    begun = child.stdout.split()
+    if not begun:
+        raise _refused("", f"could not be tried: the process ended with {child.returncode}")
+    if child.returncode == -signal.SIGPROF:
+        raise _refused(
+            begun[-1],
+            f"takes more than {LIMIT_S:g} s to compute for {ROWS:,} transactions; it is nested too "
+            "deeply",
+        )
+    raise _refused(begun[-1], "takes more memory than there is, or makes polars crash")
+
+
+def _refused(pointer: str, message: str) -> ConfigurationError:
+    return ConfigurationError(Problem(pointer=pointer, message=message))
+
+
+def main() -> None:
+    """Read a request and try its rules one by one; each is named on the output before."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    request = json.load(sys.stdin)
+    attributes = {name: _TYPES[kind] for name, kind in request["attributes"].items()}
+    entries = request["rules"]
+    _try("metrics", {}, attributes)  # what polars does once only, and the built-in rules
+    for number, entry in enumerate(entries if isinstance(entries, list) else []):
+        sys.stdout.write(f"/{_RULES[request['kind']]}/{number}\n")
+        sys.stdout.flush()
+        signal.setitimer(signal.ITIMER_PROF, request["limit_s"])
+        _try(request["kind"], {_RULES[request["kind"]]: [entry]}, attributes)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _try(kind: str, document: Mapping[str, Any], attributes: Mapping[str, pl.DataType]) -> None:
+    columns = ordinary({**attributes, **TRANSACTION_COLUMNS}, rows=ROWS)
+    try:
+        if kind == "metrics":
+            compile_metrics(document, attributes=attributes).extract(columns)
+        else:
+            rules = compile_compliance(document, attributes=attributes)
+            rules.find(columns.with_row_index("ordinal"))
+    except ConfigurationError:
+        return
+
+
+if __name__ == "__main__":
+    main()
