@@ -259,3 +259,7 @@ class ArrivalLatency(models.Model):
 
     def __str__(self) -> str:
         return f"{self.window_start:%Y-%m-%d %H:%M} source {self.source_id} bucket {self.bucket}"
+
+
+# Django finds models through this module; the simulator's row is at home in one of its own.
+import ingestion.simulation_model  # noqa: E402, F401

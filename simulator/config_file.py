@@ -64,11 +64,6 @@ def scenarios() -> dict[str, SimulatorConfig]:
     return {path.stem.partition("-")[2]: load(path) for path in paths}
 
 
-def scenario_path(name: str) -> Path | None:
-    """The file of a shipped scenario."""
-    return next((p for p in SCENARIOS.glob("*.yaml") if p.stem.partition("-")[2] == name), None)
-
-
 class WatchedFile:
     """A configuration file that a person may change while a simulation runs."""
 
@@ -112,9 +107,13 @@ def _resolve(value: Any, pointer: str, problems: list[Problem]) -> Any:
     if not isinstance(value, str):
         return value
     name = pointer.rpartition("/")[2]
-    if name in _SECRET and not _REFERENCE.fullmatch(value):
+    if name in _SECRET:
+        # It stays a reference, which whoever connects resolves: no secret is ever held here.
+        if match := _REFERENCE.fullmatch(value):
+            return f"env:{match[1]}"
         message = "may hold a password: write ${NAME} and set the variable NAME"
         problems.append(Problem(pointer=pointer, message=message))
+        return value
     return _REFERENCE.sub(lambda match: _read(match[1], pointer, problems), value)
 
 

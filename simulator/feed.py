@@ -31,14 +31,20 @@ class Feed:
         say: Callable[[str], None],
         answers: AnswerKey | None = None,
         batch: int = BATCH,
+        limit: float | None = None,
         between: Callable[[], None] = lambda: None,
     ) -> None:
-        """`between` is called before each batch, and often while there is none to send."""
+        """At most `batch` events at once and `limit` a second.
+
+        `between` is called before each batch, and often while there is none to send.
+        """
         self._publisher = publisher
         self._stop = stop
         self._say = say
         self._answers = answers
-        self._batch = batch
+        self._batch = batch if limit is None else max(1, min(batch, int(limit * _TICK_S)))
+        self._limit = limit
+        self._begin = time.monotonic()
         self._between = between
         #: what was sent, by kind
         self.sent: Counter[Kind] = Counter()
@@ -51,6 +57,7 @@ class Feed:
         they could not send. Raises BrokenPipeError when nobody reads standard output.
         """
         stream = itertools.islice(events, total)
+        self._begin = time.monotonic()
         if paced:
             self._run_paced(stream)
             return
@@ -93,6 +100,9 @@ class Feed:
             done = self._publisher.published - before
             self._count(chunk[:done])
             chunk = chunk[done:]
+            if self._limit is not None:
+                ahead_s = self._begin + self.sent.total() / self._limit - time.monotonic()
+                self._stop.wait(max(0.0, ahead_s))
             if wait_s:
                 self._between()
                 self._stop.wait(wait_s)

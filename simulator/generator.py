@@ -20,7 +20,7 @@ from simulator.config import Incident, Shape, SimulatorConfig
 from simulator.distributions import Weighted
 from simulator.mistakes import spoil
 from simulator.pace import Pace
-from simulator.patterns import BLOCK, Answer, Pattern, Planner
+from simulator.patterns import BLOCK, Answer, Pattern, Planner, check_rate
 from simulator.payments import Payment, World
 from simulator.shapes import Happening, decode, encode, writer
 from simulator.violations import Violator
@@ -77,6 +77,7 @@ class Generator:
 
         Raises ConfigurationError when a pattern cannot happen at this rate.
         """
+        check_rate(config.compliance, rate)
         start_us = (start - _EPOCH) // timedelta(microseconds=1)
         # With the start in the seed another run makes other payments, not the same ids again.
         self._rng = random.Random(f"{seed} {start_us}")  # noqa: S311 - must be repeatable
@@ -87,7 +88,6 @@ class Generator:
         self._world = World(config.transaction, self._rng)
         violator = Violator(self._world, self._rng)
         self._planner = Planner(config.compliance, violator, self._rng)
-        self._planner.check(rate)
         #: what is due when; the number keeps equal times in order
         self._due: list[_Due] = []
         self._order = count()
@@ -98,11 +98,9 @@ class Generator:
 
         Raises ConfigurationError and changes nothing when a pattern cannot happen at this rate.
         """
-        world = World(config.transaction, self._rng)
-        violator = Violator(world, self._rng)
-        Planner(config.compliance, violator, self._rng).check(rate)
-        self._world = world
-        self._planner.change(config.compliance, violator)
+        check_rate(config.compliance, rate)
+        self._world = World(config.transaction, self._rng)
+        self._planner.change(config.compliance, Violator(self._world, self._rng))
         self._pace.change(rate=rate, temporal=config.transaction.variability.temporal)
         self._take(config)
 

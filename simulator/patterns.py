@@ -81,20 +81,6 @@ class Planner:
         """From the next block on; what has begun goes on."""
         self._planned, self._violator = config.planned(), violator
 
-    def check(self, rate: float) -> None:
-        """Raises ConfigurationError when a pattern cannot happen in its window at this rate."""
-        for planned in self._planned:
-            if planned.transactions > 1 and planned.window_s * rate < planned.transactions:
-                least = planned.transactions / planned.window_s
-                message = (
-                    f"{planned.transactions} events in {planned.window_s:g} s need {least:.3g} "
-                    f"events a second or more, and the rate is {rate:g}."
-                )
-                scenario = next(name for name in CATALOGUE if planned.kind.startswith(f"{name}_"))
-                name = planned.kind.removeprefix(f"{scenario}_")
-                pointer = f"/simulator/compliance/scenarios/{scenario}/patterns/{name}"
-                raise ConfigurationError(Problem(pointer=pointer, message=message))
-
     def block(self, *, per_second: float) -> dict[int, Pattern]:
         """Plan one: the pattern that each of its events belongs to, ordinary ones left out."""
         rng = self._rng
@@ -129,3 +115,19 @@ class Planner:
         while (place := int(rng.random() * BLOCK)) in self._places:
             pass
         return place
+
+
+def check_rate(config: ComplianceConfig, rate: float) -> None:
+    """Raises ConfigurationError when a pattern cannot happen in its window at this rate."""
+    for planned in config.planned():
+        if planned.transactions == 1 or planned.window_s * rate >= planned.transactions:
+            continue
+        scenario = next(name for name in CATALOGUE if planned.kind.startswith(f"{name}_"))
+        name = planned.kind.removeprefix(f"{scenario}_")
+        message = (
+            f"{planned.transactions} events in {planned.window_s:g} s need "
+            f"{planned.transactions / planned.window_s:.3g} events a second or more, "
+            f"and the rate is {rate:g}."
+        )
+        pointer = f"/simulator/compliance/scenarios/{scenario}/patterns/{name}"
+        raise ConfigurationError(Problem(pointer=pointer, message=message))

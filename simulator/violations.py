@@ -54,8 +54,9 @@ class Violator:
         if planned.kind.startswith("pci_"):
             payment = self._pay(payment, instrument=self._rng.choice(self._cards))
         elif planned.kind == "aml_large_amount":
-            extra = int(planned.min_amount_cents * self._rng.expovariate(2))
-            payment = self._pay(payment, cents=planned.min_amount_cents + extra // 100 * 100)
+            least = planned.min_amount_cents * _scale(payment.merchant)
+            extra = int(least * self._rng.expovariate(2))
+            payment = self._pay(payment, cents=least + extra // 100 * 100)
         elif planned.kind == "business_rule_orphan_refund":
             return Act(payment, status="refunded")  # of a payment that nobody has ever made
         return Act(payment, edit=_EDITS.get(planned.kind))
@@ -64,7 +65,8 @@ class Violator:
         """Amounts just below the threshold, of one customer, which together pass it by far."""
         customer, merchant = self._anybody()
         for _ in range(planned.transactions):
-            cents = int(planned.threshold_cents * self._rng.uniform(0.8, 0.99)) // 100 * 100
+            limit = planned.threshold_cents * _scale(merchant)
+            cents = int(limit * self._rng.uniform(0.8, 0.99)) // 100 * 100
             instrument = self._rng.choice(self._bulky)
             yield Act(self._world.pay(customer, merchant, cents, instrument))
 
@@ -98,6 +100,11 @@ class Violator:
         return self._world.pay(
             like.customer, like.merchant, cents or like.amount_cents, instrument or like.instrument
         )
+
+
+def _scale(merchant: Merchant) -> int:
+    """Limits are meant for units worth about a euro or a dollar."""
+    return 100 if merchant.currency == "JPY" else 1
 
 
 _PATTERNS = {

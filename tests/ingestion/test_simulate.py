@@ -116,9 +116,10 @@ def test_a_file_is_the_same_to_the_byte(tmp_path: Path):
     [
         ([], "--source NAME or --out FILE"),
         (["--source", "none"], "There is no source none; there are: demo"),
-        (["--source", "demo", "--rate", "0"], "--rate must be above 0"),
+        (["--source", "demo", "--rate", "0"], "--rate must be at least 1"),
         (["--source", "demo", "--duration", "-1"], "--duration must not be negative"),
-        (["--source", "demo", "--count", "-1"], "--count must not be negative"),
+        (["--source", "demo", "--count", "0"], "--count must be at least 1"),
+        (["--out", "x", "--scenario", "none"], "There is no scenario none; there are: normal-day"),
         (["--out", "/nowhere/x"], "No such file or directory"),
         (["--out", "x", "--duration", "0"], "say --duration or --count"),
     ],

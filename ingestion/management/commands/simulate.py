@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import secrets
 import signal
+import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -15,31 +18,44 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from configuration.models import Source
+from ingestion.simulation_follow import Follower
+from ingestion.simulation_model import Simulation
+from ingestion.simulation_options import events_of, shipped, with_options
+from ingestion.simulation_target import publisher_of, shape_of
 from ingestion.sources.factory import ConsumerFactory
-from payflow.lib.errors import ConfigurationError, SourceUnavailable
+from payflow.lib.errors import ConfigurationError, PayflowError
 from payflow.lib.publish.base import Publisher
 from payflow.lib.publish.factory import create_publisher
 from payflow.lib.publish.file import FilePublisher, StdoutPublisher
+from simulator.answers import AnswerKey
 from simulator.config import Shape, SimulatorConfig
+from simulator.config_file import WatchedFile, scenarios
 from simulator.feed import Feed
 from simulator.generator import Generator, Kind
+from simulator.report import Report
+
+#: how often a configuration file is looked at
+_WATCH_S = 1.0
 
 
 class Command(BaseCommand):
     help = (
         "Send simulated payment events to a source at a steady rate, or write them to a file as "
-        "fast as it goes. The same seed and start give the same bytes."
+        "fast as it goes. The same seed, start and configuration give the same bytes."
     )
 
     #: a file needs no servers; with a source they are checked when it is read
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("--config", type=Path, metavar="FILE", help="a YAML file; watched")
+        what.add_argument("--scenario", help=f"a shipped one: {', '.join(scenarios())}")
         parser.add_argument("--source", help="send to this source; optional with --out")
         parser.add_argument("--out", metavar="FILE", help="write NDJSON there instead; - is stdout")
-        parser.add_argument("--rate", type=float, default=100.0, help="events a second (100)")
+        parser.add_argument("--rate", type=float, help="events a second (100)")
         parser.add_argument(
-            "--duration", type=float, default=60.0, help="seconds of events; 0: until stopped (60)"
+            "--duration", type=float, help="seconds of events; 0: until stopped (60)"
         )
         parser.add_argument("--count", type=int, help="number of events, instead of --duration")
         parser.add_argument("--seed", type=int, help="default: another one each time")
@@ -51,37 +67,91 @@ class Command(BaseCommand):
         parser.add_argument(
             "--start", type=_moment, help="time of the first event, ISO 8601 (default: now)"
         )
+        parser.add_argument(
+            "--answers", type=Path, metavar="FILE", help="write there which events are violations"
+        )
         parser.add_argument("--progress", action="store_true", help="print the rate every 10 s")
+        parser.add_argument(
+            "--follow",
+            action="store_true",
+            help="run what the page Simulator says, until stopped; the other options (--source "
+            "demo, --scenario normal-day, --rate 500) only say how it begins for the first time",
+        )
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        rate, count = options["rate"], _count(options)
-        source = self._source(options["source"])
-        publisher = self._publisher(source, options["out"])
-        shape = options["shape"] or (source and source.schema_name)
-        events = Generator(
-            SimulatorConfig(),
-            shape=Shape(shape) if shape in set(Shape) else Shape.TRANSACTION,
-            seed=secrets.randbits(63) if options["seed"] is None else options["seed"],
+        if options["follow"]:
+            self._follow(options)
+            return
+        try:
+            self._run(options)
+        except PayflowError as exc:
+            raise CommandError(str(exc)) from exc
+
+    def _run(self, options: dict[str, Any]) -> None:
+        watched = WatchedFile(options["config"]) if options["config"] else None
+        config = with_options(watched.config if watched else shipped(options["scenario"]), options)
+        count = events_of(config)
+        source = self._source(options["source"]) if options["source"] else None
+        publisher = self._publisher(source, config)
+        generator = Generator(
+            config,
+            shape=config.shape or shape_of(source),
+            seed=secrets.randbits(63) if config.seed is None else config.seed,
             start=options["start"] or datetime.now(UTC),
-            rate=rate,
+            rate=config.transaction.volume.rate,
         )
-        with _stop_on_signals() as stop, closing(publisher):
-            feed = Feed(publisher, stop=stop, say=self._say)
-            pace = None if options["out"] else rate
+        key = config.compliance.answer_key
+        with (
+            _stop_on_signals() as stop,
+            closing(publisher),
+            closing(self._report(config, count)) as report,
+            AnswerKey(key) if key else nullcontext() as answers,
+        ):
+            reload = (
+                _Reload(watched, options, generator=generator, report=report) if watched else None
+            )
+
+            def between() -> None:
+                report.progress(feed.sent)
+                if reload is not None:
+                    reload.look()
+
+            feed = Feed(
+                publisher,
+                stop=stop,
+                say=report.say,
+                answers=answers,
+                batch=config.output.batch_size,
+                limit=config.output.rate_limit,
+                between=between,
+            )
             with suppress(BrokenPipeError):  # the reader of our output has had enough
-                feed.run(events, count=count, rate=pace, progress=options["progress"])
-            sent = feed.sent
-        self._say(
-            f"{sent.total():,} events sent, {sent[Kind.INVALID]:,} of them invalid on purpose "
-            f"and {sent[Kind.DUPLICATE]:,} delivered a second time."
+                feed.run(generator, total=count, paced=config.output.destination == "stream")
+        self._say(_summary(feed.sent))
+
+    def _report(self, config: SimulatorConfig, count: int | None) -> Report:
+        on_terminal = sys.stderr.isatty() and not config.logging.file
+        return Report(
+            config.logging, config.metrics, write=self._say, total=count, show_bar=on_terminal
         )
+
+    def _follow(self, options: dict[str, Any]) -> None:
+        self.check()
+        name = options["source"] or "demo"
+        scenario = options["scenario"] or "normal-day"
+        shipped(scenario)
+        source = self._source(name)
+        Simulation.objects.get_or_create(
+            name=name,
+            defaults={"source": source, "scenario": scenario, "rate": options["rate"] or 500},
+        )
+        with _stop_on_signals() as stop:
+            Follower(name, stop=stop, say=self._say).run()
 
     def _say(self, text: str) -> None:
         self.stderr.write(text, str)  # plain: nothing of it is an error
 
-    def _source(self, name: str | None) -> Source | None:
-        if name is None:
-            return None
+    def _source(self, name: str) -> Source:
         self.check()
         try:
             return Source.objects.get(name=name)
@@ -89,39 +159,70 @@ class Command(BaseCommand):
             known = ", ".join(Source.objects.values_list("name", flat=True)) or "none"
             raise CommandError(f"There is no source {name}; there are: {known}.") from None
 
-    def _publisher(self, source: Source | None, out: str | None) -> Publisher:
-        if out is not None:
-            publisher = StdoutPublisher() if out == "-" else FilePublisher(Path(out))
-            try:
-                publisher.connect()  # now: a wrong path does not become right by waiting
-            except SourceUnavailable as exc:
-                raise CommandError(str(exc)) from exc
+    def _publisher(self, source: Source | None, config: SimulatorConfig) -> Publisher:
+        output = config.output
+        if output.destination != "stream":
+            file = FilePublisher(output.file_path or "")
+            publisher = StdoutPublisher() if output.destination == "stdout" else file
+            publisher.connect()  # now: a wrong path does not become right by waiting
             return publisher
-        if source is None:
-            raise CommandError("Say where to: --source NAME or --out FILE.")
+        if source is not None:
+            return publisher_of(source)
+        if output.connection_string is None:
+            raise CommandError(
+                "Say where to: --source NAME or --out FILE (or output.connection_string)."
+            )
+        broker = {
+            "url": output.connection_string,
+            "stream": output.stream,
+            "partitions": output.partitions,
+        }
+        return create_publisher("redis_streams", ConsumerFactory.validate("redis_streams", broker))
+
+
+class _Reload:
+    """Takes a changed configuration file up while the run goes on; a wrong one changes nothing.
+
+    What was opened at the start stays as it is: output, answer key, log and volume.
+    """
+
+    def __init__(
+        self,
+        watched: WatchedFile,
+        options: dict[str, Any],
+        *,
+        generator: Generator,
+        report: Report,
+    ) -> None:
+        self._watched, self._options = watched, options
+        self._generator, self._report = generator, report
+        self._looked_at = time.monotonic()
+
+    def look(self) -> None:
+        """If it is time; what has changed counts from the next batch on."""
+        now = time.monotonic()
+        if now < self._looked_at + _WATCH_S:
+            return
+        self._looked_at = now
         try:
-            settings = ConsumerFactory.validate(source.broker_type, source.settings)
-            return create_publisher(source.broker_type, settings)
+            changed = self._watched.changed()
+            if changed is None:
+                return
+            config = with_options(changed, self._options)
+            self._generator.change(config, rate=config.transaction.volume.rate)
         except ConfigurationError as exc:
-            raise CommandError(f"Source {source.name}: {exc}") from exc
+            self._report.say(f"{self._watched.path} is wrong, the old one goes on: {exc}")
+        else:
+            self._report.say(f"{self._watched.path} has changed and counts now.")
 
 
-def _count(options: dict[str, Any]) -> int | None:
-    """How many events; None: without end."""
-    if not 0 < options["rate"] <= 1_000_000:
-        raise CommandError("--rate must be above 0 and at most 1,000,000 events a second.")
-    if options["count"] is not None:
-        if options["count"] < 0:
-            raise CommandError("--count must not be negative.")
-        return int(options["count"])
-    if options["duration"] < 0:
-        raise CommandError("--duration must not be negative.")
-    events: float = options["rate"] * options["duration"]
-    if events > 0:
-        return max(1, round(events))
-    if options["out"] not in (None, "-"):
-        raise CommandError("A file has an end: say --duration or --count.")
-    return None
+def _summary(sent: Counter[Kind]) -> str:
+    text = (
+        f"{sent.total():,} events sent, {sent[Kind.INVALID]:,} of them invalid on purpose "
+        f"and {sent[Kind.DUPLICATE]:,} delivered a second time"
+    )
+    part = f"; {sent[Kind.VIOLATION]:,} belong to violations" if sent[Kind.VIOLATION] else ""
+    return f"{text}{part}."
 
 
 def _moment(text: str) -> datetime:
