@@ -26,6 +26,8 @@ _TRANSACTIONS: Final = "metrics.normalizedtransaction"
 _KINDS: Final = {"critical": "bad", "high": "bad", "medium": "warn", "low": "info"}
 _ICONS: Final = {"critical": "crisis_alert", "high": "error", "medium": "warning", "low": "info"}
 _OTHERS: Final = 20
+_IDS: Final = ("transaction_id", "customer_id", "merchant_id")
+_LONGEST: Final = 60
 
 
 def severity_pill(severity: str, text: str = "") -> SafeString:
@@ -33,8 +35,10 @@ def severity_pill(severity: str, text: str = "") -> SafeString:
 
 
 def evidence_text(evidence: dict[str, Any]) -> str:
-    """`amount 61000.0000, currency EUR`, in one line."""
-    return ", ".join(f"{name} {value}" for name, value in evidence.items())
+    """`amount 61000.0000, currency EUR`, in one line, without the ids that stand beside it."""
+    shown = {name: value for name, value in evidence.items() if name not in _IDS}
+    text = ", ".join(f"{name} {value}" for name, value in shown.items())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def detail(row: Violation) -> Detail:

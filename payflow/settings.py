@@ -253,8 +253,10 @@ UNFOLD = {
     ],
     "SCRIPTS": [lambda _request: static("payflow/payflow.js")],
     "DASHBOARD_CALLBACK": "ingestion.views.overview_context",
+    "COMMAND": {"search_callback": "ingestion.palette.search"},
     "SIDEBAR": {
-        "show_search": False,
+        "show_search": True,
+        "command_search": True,
         "show_all_applications": False,
         "navigation": "payflow.site.navigation",
     },

@@ -17,7 +17,7 @@ from ingestion.passport.counted import RollupCell, rollup_cells
 from ingestion.passport.gather import Passport
 from ingestion.passport.timeline import is_late, late_by, steps, tally
 from metrics.admin import status_pill
-from metrics.findings_page import severity_pill
+from metrics.findings_page import evidence_text, severity_pill
 from metrics.models import NormalizedTransaction, Violation
 from payflow.lib.pages.detail import Button, Card, Detail, Head
 from payflow.lib.pages.display import (
@@ -253,7 +253,7 @@ def _findings(passport: Passport) -> Card:
                 format_html(
                     '{}<div class="pf-small pf-muted">{}</div>',
                     row_link("metrics.violation", finding.pk, finding.rule),
-                    _evidence(finding.evidence),
+                    evidence_text(finding.evidence),
                 ),
                 severity_pill(finding.severity),
             )
@@ -263,10 +263,6 @@ def _findings(passport: Passport) -> Card:
         if rules
         else "None. Its bundle names no compliance rules.",
     )
-
-
-def _evidence(evidence: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in evidence.items())
 
 
 def _failures(passport: Passport) -> list[Card]:

@@ -17,7 +17,7 @@ from ingestion.models import Batch, BatchOutcome
 from ingestion.passport.gather import Passport
 from metrics.models import NormalizedTransaction, Violation
 from payflow.lib.event_id import arrival_of
-from payflow.lib.pages.display import decimal_text, joined, mono, row_link, row_url, span
+from payflow.lib.pages.display import decimal_text, joined, link, mono, row_link, row_url, span
 
 Side = Literal["payment", "payflow"]
 _TONES: Final = {"completed": "ok", "failed": "warn"}
@@ -52,7 +52,7 @@ def steps(passport: Passport) -> list[Step]:
         found += _event_steps(passport, event)
     found += [_failed(item) for item in passport.failures]
     found += [_set_aside(outcome) for outcome in passport.duplicates]
-    found += [_found(finding) for finding in passport.findings]
+    found += [_found(finding, of=passport.event) for finding in passport.findings]
     found += [_activated(activation) for activation in passport.activations]
     return sorted(found, key=lambda step: step.at)
 
@@ -103,11 +103,13 @@ def _event_steps(passport: Passport, event: NormalizedTransaction) -> Iterator[S
 
 
 def _what(event: NormalizedTransaction) -> str:
+    amount = f"{decimal_text(event.amount, event.currency)} {event.currency}"
+    return f"{_kind(event)} of {amount} {event.payment_status}"
+
+
+def _kind(event: NormalizedTransaction) -> str:
     kind = event.transaction_type or "event"
-    return (
-        f"{kind[:1].upper()}{kind[1:]} of {decimal_text(event.amount, event.currency)} "
-        f"{event.currency} {event.payment_status}"
-    )
+    return kind[:1].upper() + kind[1:]
 
 
 def _how(event: NormalizedTransaction, *, is_this: bool) -> Any:
@@ -143,7 +145,8 @@ def _accepted(passport: Passport, event: NormalizedTransaction, batch: Batch) ->
     is_this = event.pk == passport.event.pk
     late = is_late(batch)
     schema = batch.bundle.schema
-    title = f"Accepted under {schema['name']} v{schema['version']}"
+    what = "Accepted" if is_this else f"{_kind(event)} {event.payment_status} was accepted"
+    title = f"{what} under {schema['name']} v{schema['version']}"
     facts: list[Any] = [row_link("ingestion.batch", batch.pk, f"batch {batch.pk}")]
     if late_by(event) > LATE_AFTER:
         facts.append(f"{span(late_by(event).total_seconds())} after it happened")
@@ -205,7 +208,10 @@ def _set_aside(outcome: BatchOutcome) -> Step:
     )
 
 
-def _found(finding: Violation) -> Step:
+def _found(finding: Violation, *, of: NormalizedTransaction) -> Step:
+    facts: list[Any] = [row_link("metrics.violation", finding.pk, finding.get_family_display())]
+    if finding.event_id != of.pk:
+        facts.append("on another event of the transaction")
     return Step(
         at=finding.found_at,
         side="payflow",
@@ -213,32 +219,26 @@ def _found(finding: Violation) -> Step:
         icon="gavel",
         tone="bad" if finding.severity in _GRAVE else "warn",
         title=f"{finding.get_severity_display()} finding: {finding.rule}",
-        text=row_link("metrics.violation", finding.pk, finding.get_family_display()),
+        text=joined(facts, ", "),
     )
 
 
 def _activated(activation: Activation) -> Step:
-    previous = f", after v{activation.previous.number}" if activation.previous else ""
-    who = f" by {activation.activated_by}" if activation.activated_by else ""
-    version = activation.version
+    version, previous = activation.version, activation.previous
+    url = row_url("configuration.configurationversion", version.pk)
+    facts: list[Any] = [link(url, "the version")]
+    if previous:
+        facts.append(f"after v{previous.number}")
+    if activation.activated_by:
+        facts.append(f"by {activation.activated_by}")
     return Step(
         at=activation.activated_at,
         side="payflow",
         kind="activation",
         icon="published_with_changes",
         tone="mark",
-        title=f"{version.name} v{version.number} went live{previous}",
-        text=joined(
-            [
-                row_link(
-                    "configuration.configurationversion",
-                    version.pk,
-                    version.get_kind_display(),
-                ),
-                who,
-            ],
-            "",
-        ),
+        title=f"{version.get_kind_display()} {version.name} v{version.number} went live",
+        text=joined(facts, ", "),
     )
 
 
