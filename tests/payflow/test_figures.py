@@ -93,6 +93,25 @@ def test_counters_are_sums_over_this_month(demo, month):
     assert samples["payflow_counters_start_timestamp_seconds",] == month.timestamp()
 
 
+def test_what_the_path_writes_adds_up(ingest, event):
+    """Real batches: every part has a verdict and a time, and nothing is counted twice."""
+    ingest([event(1), event(2), event(2), event(3, amount="much"), b"{"])
+    ingest([event(1), event(4)])
+
+    samples = read()
+
+    def total(name: str, *labels: str) -> float:
+        return sum(n for key, n in samples.items() if key[0] == name and {*labels} <= {*key})
+
+    assert total("payflow_batches_total") == 2
+    assert total("payflow_messages_total") == 7
+    assert total("payflow_parts_total") == 7
+    assert total("payflow_parts_total", "accepted") == 3
+    assert total("payflow_parts_total", "failed") == total("payflow_failed_items_total") == 2
+    assert total("payflow_parts_total", "duplicate") == 2
+    assert total("payflow_arrival_to_commit_seconds_count") == 7
+
+
 def test_settled_windows_are_read_once(demo, month, monkeypatch):
     """A second look reads the young end only; both give what a look from the start gives."""
     monkeypatch.setattr(settled_sums, "_SETTLED", timedelta(0))
