@@ -11,15 +11,14 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 
 import polars as pl
 from django.db import connection
 
-from metrics.sketches import STANDARD_ERROR, WINDOW_S, estimate
+from metrics.sketches import COUNTED, STANDARD_ERROR, WINDOW_S, estimate
 from metrics.store import Cursor
 
-Counted = Literal["customers", "merchants"]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR: Final = timedelta(seconds=WINDOW_S)
 
@@ -70,21 +69,26 @@ def write_distinct(cursor: Cursor, cells: pl.DataFrame) -> None:
     cursor.execute(_ADD_PLANES, {name: f"{{{text}}}" for name, text in row.items()})
 
 
-def read_distinct(counted: Counted, *, since: datetime, until: datetime) -> Distinct:
-    """How many there were in all hours that [since, until) touches, each counted once."""
+def read_distinct(counted: str, *, since: datetime, until: datetime) -> Distinct:
+    """How many "customers" or "merchants" there were, each counted once.
+
+    In all hours that [since, until) touches. Raises ValueError for any other word.
+    """
     step_s = math.ceil((until - since + _HOUR).total_seconds() / WINDOW_S) * WINDOW_S
     found = read_distinct_steps(counted, since=since, until=until, step_s=step_s)
     return next(iter(found.values()), Distinct(estimate=0, error=0))
 
 
 def read_distinct_steps(
-    counted: Counted, *, since: datetime, until: datetime, step_s: int
+    counted: str, *, since: datetime, until: datetime, step_s: int
 ) -> dict[datetime, Distinct]:
     """The same by the start of each step of `step_s` seconds; steps without any are left out.
 
     The first step starts with the hour of `since`. Steps do not add up: who pays in two hours is
     one customer of the day. Raises ValueError when a step is no multiple of an hour.
     """
+    if counted not in COUNTED:
+        raise ValueError(f"only {' and '.join(COUNTED)} are counted")
     if step_s % WINDOW_S:
         raise ValueError(f"customers and merchants are counted by the hour, not by {step_s} s")
     first = since - (since - _EPOCH) % _HOUR
@@ -101,4 +105,4 @@ def read_distinct_steps(
 
 def _distinct(bits_set: Mapping[int, int]) -> Distinct:
     number = estimate(bits_set)
-    return Distinct(estimate=round(number), error=math.ceil(2 * STANDARD_ERROR * number))
+    return Distinct(estimate=round(number), error=round(2 * STANDARD_ERROR * number))

@@ -181,7 +181,7 @@ def test_a_day_counts_everybody_once():
     assert abs(hour.estimate - 3_000) <= hour.error
     assert day.error == pytest.approx(2 * STANDARD_ERROR * 5_000, rel=0.05)
     merchants = read_distinct("merchants", since=HOUR, until=HOUR + DAY)
-    assert merchants == Distinct(estimate=1, error=1)
+    assert merchants == Distinct(estimate=1, error=0)
 
 
 @pytest.mark.django_db
@@ -222,6 +222,13 @@ def test_steps_are_counted_each_for_itself():
         midnight: 3,
         midnight + 2 * DAY: 1,
     }
+
+
+@pytest.mark.django_db
+def test_what_is_not_counted_is_refused():
+    """A misspelt word is an error, not "none"."""
+    with pytest.raises(ValueError, match="customers and merchants"):
+        read_distinct("costumers", since=HOUR, until=LATER)
 
 
 @pytest.mark.django_db
