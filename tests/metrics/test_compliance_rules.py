@@ -93,9 +93,12 @@ FINDS: Mapping[str, tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]] = {
             {"error_code": "timeout"},
             {"payment_status": "refunded", **REFUND, "error_code": "declined"},
             {"payment_status": "refunded"},
+            {"payment_status": "failed", "error_code": "Declined", **REFUND},
         ],
         [
             {"payment_status": "failed", "error_code": "timeout"},
+            {"payment_status": "failed", "error_code": "declined"},
+            {"payment_status": "failed", "error_code": "timeout", **REFUND},
             {"payment_status": "refunded", **REFUND},
             {"payment_status": "refunded", "transaction_type": "charge"},
         ],

@@ -82,7 +82,6 @@ MOVES: Mapping[str, tuple[Event, Any, Event]] = {
     "failed_amount_by_processor": (FAILED, AMOUNT, {**FAILED, "processor": ""}),
     "amount_by_merchant": ({}, AMOUNT, CHARGEBACK),
     "amount_by_country": ({}, AMOUNT, PENDING),
-    "basket_by_category": ({}, 1, REFUND),
     "largest_payment": ({}, AMOUNT, REFUND),
     "high_value": (amount("10000"), 1, amount("9999.9999")),
     "just_below_threshold": (amount("9000"), 1, amount("10000")),
