@@ -70,6 +70,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             _item(request, "Partitions", "view_week", "ingestion.partition"),
             _item(request, "Batches", "package_2", "ingestion.batch"),
             _item(request, "Drainers", "memory", "ingestion.drainer"),
+            _item(request, "Simulator", "experiment", "ingestion.simulation"),
         ),
         _group(
             "Configuration",
