@@ -11,16 +11,16 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET
 
 from ingestion.overview import cards
 from ingestion.overview.kpis import kpis
-from ingestion.overview.reading import Overview, overview_of
+from ingestion.overview.reading import Overview, overview_of, refresh_s
 from ingestion.overview.spans import CUSTOM, RANGES, BadRangeError, Span, address, read_span
 from ingestion.overview.success import BREAKDOWNS, DEFAULT, success_card
 from payflow.lib.pages.axes import span_of_time
 
-REFRESH_S: Final = 5
 _PERMISSION: Final = "ingestion.view_batch"
 _ATTENTION: Final = 3
 
@@ -29,12 +29,17 @@ def overview_context(request: HttpRequest, context: dict[str, Any]) -> dict[str,
     """Unfold's callback for the index page: what admin/index.html shows."""
     if not request.user.has_perm(_PERMISSION):
         return {**context, "may_see": False}
-    return {**context, "may_see": True, "refresh_s": REFRESH_S, **_shown(request.GET)}
+    return {**context, "may_see": True, **_shown(request.GET)}
 
 
 @require_GET
+@gzip_page
 def overview_fragment(request: HttpRequest) -> HttpResponse:
-    """The body of the overview; payflow.js fetches it every few seconds."""
+    """The body of the overview; payflow.js fetches it every few seconds.
+
+    Compressed to a tenth. It holds no secret (forms and their tokens are in the page around it), so
+    its length tells nobody anything.
+    """
     if not request.user.has_perm(_PERMISSION):
         raise PermissionDenied
     return render(request, "payflow/overview_body.html", _shown(request.GET))
@@ -77,6 +82,7 @@ def _range(span: Span, *, by: str, problem: str) -> dict[str, Any]:
         "from_value": f"{local(span.since):%Y-%m-%dT%H:%M}",
         "to_value": f"{local(span.until):%Y-%m-%dT%H:%M}",
         "live_query": address(span, by=more),
+        "refresh_s": refresh_s(span),
         "zone": local().tzname(),
     }
 

@@ -217,9 +217,6 @@ def latency_chart(overview: Overview) -> SafeString | None:
         links.arrived_steps("ingestion.batch", start, start + span.step) for start in span.starts
     ]
     lines = [Line("p95", latency.p95_steps, urls), Line("p50", latency.p50_steps, urls)]
-    past = overview.latency.last_week
-    if past.p95 is not None:
-        lines.append(Line("p95, last week", past.p95_steps, is_comparison=True))
     return line_chart(
         lines,
         times=span.starts,

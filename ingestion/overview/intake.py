@@ -35,6 +35,10 @@ SELECT date_bin(%(step)s * interval '1 second', window_start, %(since)s), bucket
     sum(parts)::bigint
 FROM arrival_latency WHERE window_start >= %(since)s AND window_start < %(until)s GROUP BY 1, 2
 """
+_LATENCY_OF_ALL: Final = """
+SELECT NULL, bucket, sum(parts)::bigint FROM arrival_latency
+WHERE window_start >= %(since)s AND window_start < %(until)s GROUP BY bucket
+"""
 _FAILED: Final = """
 SELECT date_bin(%(step)s * interval '1 second', window_start, %(since)s), group_id,
     sum(count)::bigint
@@ -112,18 +116,19 @@ def read_intake(span: Span) -> Intake:
     return Intake(steps=steps, totals={name: int(value or 0) for name, value in totals.items()})
 
 
-def read_latency(span: Span) -> Latency:
-    """Quantiles from the buckets, within 1 %."""
+def read_latency(span: Span, *, steps: bool = True) -> Latency:
+    """Quantiles from the buckets, within 1 %; `steps=False` gives those of the whole span only."""
     whole: dict[int, int] = defaultdict(int)
-    steps: list[dict[int, int]] = [{} for _ in range(span.points)]
-    for start, bucket, parts in rows(_LATENCY, span):
+    buckets: list[dict[int, int]] = [{} for _ in range(span.points)] if steps else []
+    for start, bucket, parts in rows(_LATENCY if steps else _LATENCY_OF_ALL, span):
         whole[bucket] += parts
-        steps[span.place(start)][bucket] = parts
+        if start is not None:
+            buckets[span.place(start)][bucket] = parts
     return Latency(
         p50=_quantile(whole, 0.5),
         p95=_quantile(whole, 0.95),
-        p50_steps=[_quantile(step, 0.5) for step in steps],
-        p95_steps=[_quantile(step, 0.95) for step in steps],
+        p50_steps=[_quantile(step, 0.5) for step in buckets],
+        p95_steps=[_quantile(step, 0.95) for step in buckets],
     )
 
 

@@ -24,8 +24,8 @@ from payflow.lib.pages.charts import sparkline
 from payflow.lib.pages.display import DASH, count, list_url, rate
 from payflow.lib.pages.display import span as span_text
 
-YESTERDAY: Final = "vs yesterday"
-LAST_WEEK: Final = "vs last week"
+YESTERDAY: Final = "yesterday"
+LAST_WEEK: Final = "last week"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

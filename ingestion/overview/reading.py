@@ -49,6 +49,7 @@ WEEK: Final = timedelta(days=7)
 #: seconds that all viewers share a look, by seconds per point: long ranges change slowly
 _KEEP_S: Final = {300: 2, 900: 10}
 _KEEP_LONG_S: Final = 30
+_REFRESH_S: Final = 5
 #: the past moves only where events come late
 _KEEP_PAST_S: Final = 300
 #: one thread of this process reads, the others wait for what it finds
@@ -85,6 +86,16 @@ class Overview:
     has_events: bool
 
 
+def refresh_s(span: Span) -> float:
+    """Seconds after which a viewer asks again: not before there is something new to see."""
+    return max(_REFRESH_S, keep_s(span))
+
+
+def keep_s(span: Span) -> float:
+    """Seconds that a look at a span is kept."""
+    return _KEEP_S.get(span.step_s, _KEEP_LONG_S)
+
+
 def overview_of(span: Span) -> Overview:
     """A look that is at most some seconds old, the same for every viewer of the range."""
     key = f"overview.{span.name}.{span.since.isoformat()}.{span.points}"
@@ -95,7 +106,7 @@ def overview_of(span: Span) -> Overview:
         found = cache.get(key)
         if found is None:
             found = read_overview(span)
-            cache.set(key, found, _KEEP_S.get(span.step_s, _KEEP_LONG_S))
+            cache.set(key, found, keep_s(span))
     return found
 
 
@@ -113,7 +124,7 @@ def read_overview(span: Span) -> Overview:
         dead=_compare(
             "dead", read_dead_letters, span, past=partial(read_dead_letters, groups=False)
         ),
-        latency=_compare("latency", read_latency, span),
+        latency=_compare("latency", read_latency, span, past=partial(read_latency, steps=False)),
         lag=_try("lag", partial(read_lag, span.now)),
         activations=_try("activations", partial(_activations, span)),
         drainers=_try("drainers", lambda: Drainer.objects.live().count()),

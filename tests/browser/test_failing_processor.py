@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.utils import timezone
 
+from ingestion.overview import reading
 from tests.browser.test_stories import visit
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ def test_the_line_of_the_processor_opens_its_payments(failing, visit):
 
 def test_what_is_read_stays_through_a_refresh(failing, visit, monkeypatch):
     """The value under the pointer is not taken away every few seconds."""
-    monkeypatch.setattr("ingestion.views.REFRESH_S", 0.3)
+    monkeypatch.setattr(reading, "_REFRESH_S", 0.3)
+    monkeypatch.setattr(reading, "_KEEP_S", {300: 0})
     page = visit()
     chart = page.locator("#chart-success-rate-by-channel")
     chart.focus()

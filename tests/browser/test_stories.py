@@ -13,7 +13,6 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from deadletter.models import FailedItem
-from ingestion import views
 from ingestion.overview import reading
 from payflow.lib.pages.display import list_url, row_url
 
@@ -101,7 +100,7 @@ def test_from_login_to_the_overview(filled, visit):
 
 def test_the_overview_follows_without_a_reload(filled, ingest, event, visit, monkeypatch):
     """Somebody leaves it open: new events appear by themselves."""
-    monkeypatch.setattr(views, "REFRESH_S", 0.3)
+    monkeypatch.setattr(reading, "_REFRESH_S", 0.3)
     monkeypatch.setattr(reading, "_KEEP_S", {300: 0})
     page = visit()
     page.evaluate("window.same = true")
@@ -114,7 +113,8 @@ def test_the_overview_follows_without_a_reload(filled, ingest, event, visit, mon
 
 def test_a_lost_link_is_said_and_mends_itself(filled, visit, monkeypatch):
     """Old numbers are never shown as if they were new."""
-    monkeypatch.setattr(views, "REFRESH_S", 0.3)
+    monkeypatch.setattr(reading, "_REFRESH_S", 0.3)
+    monkeypatch.setattr(reading, "_KEEP_S", {300: 0})
     page = visit()
     note = page.get_by_text("Not live since")
 
