@@ -84,11 +84,13 @@ LEFT JOIN LATERAL (
         b.content -> 'compliance' AS compliance
 ) AS parts ON true
 """
+# a file that somebody has stopped reading is no trouble of the pipeline; one that stopped itself is
 _PARTITIONS: Final = """
-SELECT source_id, name, coalesce(lag_at > now() - %(lasts)s, false), lag_events, lag_seconds,
-    coalesce(leased_until > now(), false), state = 'stopped',
-    extract(epoch FROM committed_at)::float8
-FROM partitions WHERE state <> 'finished'
+SELECT p.source_id, p.name, coalesce(p.lag_at > now() - %(lasts)s, false), p.lag_events,
+    p.lag_seconds, coalesce(p.leased_until > now(), false), p.state = 'stopped',
+    extract(epoch FROM p.committed_at)::float8
+FROM partitions p JOIN sources s ON s.id = p.source_id
+WHERE p.state = 'stopped' OR (p.state = 'active' AND s.broker_type <> 'file')
 """
 _DRAINERS: Final = """
 SELECT count(*) FROM drainers WHERE owner <> '' AND seen_at > now() - make_interval(secs => %(s)s)

@@ -100,7 +100,7 @@ def test_a_batch_is_one_trace_of_its_steps(ingest, event, spans):
     assert batch.attributes["payflow.partition"]
 
 
-def test_an_error_keeps_its_class_only(ready, spans):
+def test_an_error_keeps_its_class_only(spans):
     """The text of an error may quote what a customer sent."""
     secret = "4111 1111 1111 1111"
     with pytest.raises(DatabaseError), pipeline.Stopwatch()("evaluate"):
@@ -114,7 +114,7 @@ def test_an_error_keeps_its_class_only(ready, spans):
 
 
 @pytest.fixture
-def web(ready, spans) -> Client:
+def web(db, spans) -> Client:
     """A client whose handler was built with traces on."""
     return Client(raise_request_exception=False)
 
@@ -171,7 +171,6 @@ def test_a_collector_that_is_away_holds_nobody_up():
     code = """if True:
         import time
         from payflow.lib import tracing
-from tests.otlp import receiving
         tracing.start()
         with tracing.span("scrub"):
             pass
