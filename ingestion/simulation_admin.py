@@ -15,9 +15,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from ingestion.simulation_model import MAX_RATE, Simulation
-from ingestion.simulation_page import Shown, SimulationForm
+from ingestion.simulation_page import Shown, SimulationForm, title_of
 from payflow.lib.pages.admin import ReadOnlyAdmin
-from payflow.lib.pages.display import count, rate
+from payflow.lib.pages.display import count
 
 REFRESH_S: Final = 2
 
@@ -74,8 +74,8 @@ class SimulationAdmin(ReadOnlyAdmin):
             is_wanted=True, revision=F("revision") + 1, problem="", **wanted
         )
         text = (
-            f"{'Changed to' if row.is_wanted else 'Started'} {wanted['scenario']} at "
-            f"{rate(wanted['rate'])} events a second to source {wanted['source']}."
+            f"{'Changed to' if row.is_wanted else 'Started'} {title_of(wanted['scenario'])}: "
+            f"{wanted['rate']:,g} events a second to source {wanted['source']}."
         )
         return self._done(request, row, text)
 
@@ -83,7 +83,7 @@ class SimulationAdmin(ReadOnlyAdmin):
         """Want nothing; what was sent stays."""
         row = self._row(request, pk)
         Simulation.objects.filter(pk=pk).update(is_wanted=False, revision=F("revision") + 1)
-        text = f"Stopped {row.scenario} after {count(row.published)} events."
+        text = f"Stopped {title_of(row.scenario)} after {count(row.published)} events."
         return self._done(request, row, text)
 
     def _row(self, request: HttpRequest, pk: int) -> Simulation:

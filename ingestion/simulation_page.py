@@ -27,6 +27,12 @@ def shipped() -> dict[str, SimulatorConfig]:
     return scenarios()
 
 
+def title_of(scenario: str) -> str:
+    """What a person calls it."""
+    config = shipped().get(scenario)
+    return config.title if config else scenario
+
+
 def _choices() -> list[tuple[str, str]]:
     return [(name, config.title) for name, config in shipped().items()]
 
@@ -78,8 +84,7 @@ class Shown:
 
     @property
     def title(self) -> str:
-        config = shipped().get(self.row.scenario)
-        return config.title if config else self.row.scenario
+        return title_of(self.row.scenario)
 
     @property
     def verb(self) -> str:

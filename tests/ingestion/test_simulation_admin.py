@@ -83,7 +83,7 @@ def test_who_may_change_starts_another_scenario(row, staff):
     assert (row.scenario, row.rate, row.is_wanted, row.revision) == ("card-testing", 800, True, 2)
     entry = LogEntry.objects.get()
     assert entry.object_id == str(row.pk)
-    assert "card-testing at 800.0 events a second to source demo" in entry.get_change_message()
+    assert "Card testing attack: 800 events a second to source demo" in entry.get_change_message()
 
 
 def test_who_may_change_stops_it(row, staff):
