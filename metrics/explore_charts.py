@@ -14,7 +14,7 @@ from metrics.explore_metrics import Kind
 from metrics.explore_numbers import currency_of
 from metrics.explore_state import COMPARISONS, State
 from metrics.series import Cell, Group, Series, read_series, value_of
-from payflow.lib.pages.display import DASH, row_url
+from payflow.lib.pages.display import DASH, list_url, row_url
 from payflow.lib.pages.line_charts import MOST_LINES, Line, Mark, line_chart
 
 #: marks nearer than this part of the axis are one
@@ -188,22 +188,24 @@ def _chart(
 
 def _marks(series: Series) -> list[Mark]:
     """Activations, and where a changed rule began to write; those close together as one."""
-    length = series.until - series.since
-    found = [(version.first, "rule changed", "") for version in series.versions[1:]]
+    versions = list_url("configuration.configurationversion")
+    found = [(version.first, "rule changed", versions) for version in series.versions[1:]]
     activations = Activation.objects.filter(
         activated_at__gte=series.since, activated_at__lt=series.until
     ).select_related("version")
-    for activation in activations.order_by("activated_at"):
+    for activation in activations:
         version = activation.version
         kind = _KINDS.get(version.kind, version.kind)
         url = row_url("configuration.configurationversion", version.pk)
         found.append((activation.activated_at, f"{kind} v{version.number}", url))
-    marks: list[Mark] = []
+    heaps: list[list[tuple[float, str, str]]] = []
     for moment, label, url in sorted(found):
-        at = (moment - series.since) / length
-        if marks and at - marks[-1].at < _APART:
-            last = marks[-1]
-            marks[-1] = Mark(last.at, f"{last.label.removesuffix(' …')} …", last.url or url)
+        at = (moment - series.since) / (series.until - series.since)
+        if heaps and at - heaps[-1][0][0] < _APART:
+            heaps[-1].append((at, label, url))
         else:
-            marks.append(Mark(at, label, url))
-    return marks
+            heaps.append([(at, label, url)])
+    return [
+        Mark(at, label + (f" +{len(rest)}" if rest else ""), url)
+        for (at, label, url), *rest in heaps
+    ]

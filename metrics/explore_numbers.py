@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
 from metrics.explore_metrics import Kind, Metric
 from metrics.series import Cell, Group, value_of
+from payflow.lib.iso import MINOR_DIGITS
 from payflow.lib.pages.display import DASH, MINUS, count, money
 
 
@@ -20,30 +21,32 @@ class Number:
     read: Callable[[Cell], Decimal | int | None]
     #: "" (the metric's unit), "%" or "n" (a number of things)
     form: str = ""
+    #: the one that is compared
+    is_main: bool = False
 
 
 _EVENTS: Final = Number(label="Events", read=lambda cell: cell.transactions, form="n")
-#: kind -> the numbers of a row, the first one being the value that is compared
+#: kind -> the numbers of a row
 NUMBERS: Final[Mapping[Kind, tuple[Number, ...]]] = {
-    Kind.COUNTER: (Number(label="Value", read=lambda cell: cell.total), _EVENTS),
+    Kind.COUNTER: (Number(label="Value", read=lambda cell: cell.total, is_main=True), _EVENTS),
     Kind.RATE: (
-        Number(label="Share", read=lambda cell: value_of(cell, Kind.RATE), form="%"),
+        Number(label="Share", read=lambda cell: value_of(cell, Kind.RATE), form="%", is_main=True),
         Number(label="Numerator", read=lambda cell: cell.total, form="n"),
         Number(label="Denominator", read=lambda cell: cell.denominator, form="n"),
     ),
     Kind.AVERAGE: (
-        Number(label="Average", read=lambda cell: value_of(cell, Kind.AVERAGE)),
+        Number(label="Average", read=lambda cell: value_of(cell, Kind.AVERAGE), is_main=True),
         _EVENTS,
     ),
     Kind.GAUGE: (
-        Number(label="Last", read=lambda cell: cell.last),
         Number(label="Min", read=lambda cell: cell.low),
         Number(label="Max", read=lambda cell: cell.high),
+        Number(label="Last", read=lambda cell: cell.last, is_main=True),
         _EVENTS,
     ),
     Kind.HISTOGRAM: (
-        Number(label="p95", read=lambda cell: cell.p95),
         Number(label="p50", read=lambda cell: cell.p50),
+        Number(label="p95", read=lambda cell: cell.p95, is_main=True),
         Number(label="p99", read=lambda cell: cell.p99),
         _EVENTS,
     ),
@@ -51,12 +54,18 @@ NUMBERS: Final[Mapping[Kind, tuple[Number, ...]]] = {
 
 
 def numbers_of(metric: Metric) -> tuple[Number, ...]:
-    """The numbers of a row; the roll-ups of payments know no last value."""
+    """The numbers of a row; the roll-ups of payments know no last value, of latency no least."""
     numbers = NUMBERS[metric.kind]
     if metric.kind is not Kind.GAUGE or metric.rule:
         return numbers
-    _, low, high, events = numbers
-    return (high, low, events) if metric.is_money else (high, events)
+    low, high, _, events = numbers
+    high = replace(high, is_main=True)
+    return (low, high, events) if metric.is_money else (high, events)
+
+
+def main_number(metric: Metric) -> Number:
+    """The number that is compared."""
+    return next(number for number in numbers_of(metric) if number.is_main)
 
 
 def currency_of(group: Group, filters: Mapping[str, str]) -> str:
@@ -71,10 +80,16 @@ def shown(value: Decimal | int | None, number: Number, metric: Metric, currency:
     if number.form == "%":
         return share_text(Decimal(value))
     if number.form == "" and metric.is_money:
-        digits = Decimal(value).quantize(Decimal("0.0001"))
-        return money(digits, currency)
+        return money(_amount(Decimal(value), metric, currency), currency)
     text = plain(Decimal(value))
     return f"{text} ms" if number.form == "" and metric.unit == "ms" else text
+
+
+def _amount(value: Decimal, metric: Metric, currency: str) -> Decimal:
+    """Sums and extremes keep every digit; averages and quantiles have those of the currency."""
+    if metric.kind not in {Kind.AVERAGE, Kind.HISTOGRAM}:
+        return value
+    return round(value, MINOR_DIGITS.get(currency, 2))
 
 
 def share_text(share: Decimal) -> str:

@@ -140,6 +140,7 @@ def _about(request: HttpRequest, state: State, report: Report | None) -> dict[st
     return {
         "range_text": span_of_time(since, until),
         "zone": timezone.localtime().tzname(),
+        "is_unfinished": until > timezone.now(),
         "step_text": _step_text(state.step_s),
         "dimensions": [
             {

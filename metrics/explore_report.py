@@ -10,7 +10,14 @@ from typing import Any, Final
 from metrics.explore_charts import Chart, charts_of
 from metrics.explore_links import events_url
 from metrics.explore_metrics import Kind
-from metrics.explore_numbers import Number, change, currency_of, numbers_of, shown
+from metrics.explore_numbers import (
+    Number,
+    change,
+    currency_of,
+    main_number,
+    numbers_of,
+    shown,
+)
 from metrics.explore_state import State
 from metrics.series import TOP_GROUPS, Group, Series, read_series, value_of
 from payflow.lib.pages.display import DASH
@@ -18,6 +25,8 @@ from payflow.lib.pages.line_charts import sparkline
 
 #: rows of the table until all are asked for
 FEW_ROWS: Final = 50
+#: points of a trend in the table
+TREND_POINTS: Final = 24
 #: currencies that are offered where one has to be chosen
 _CURRENCIES: Final = 100
 
@@ -115,22 +124,32 @@ def _rows(state: State, series: Series, before: Series | None) -> list[Row]:
 
 def _row(state: State, series: Series, group: Group, before: Group | None) -> Row:
     metric, currency = state.metric, currency_of(group, state.filters)
-    numbers = numbers_of(metric)
+    numbers, main = numbers_of(metric), main_number(metric)
     values = [value_of(group.cells.get(start), metric.kind) for start in series.starts]
-    then = _first(before, numbers[0])
+    then = _first(before, main)
     return Row(
         names=[group.key.get(name, "") or DASH for name in series.group_by],
         url=events_url(
             metric, {**state.filters, **group.key}, since=series.since, until=series.until
         ),
-        trend=sparkline([None if value is None else float(value) for value in values]),
+        trend=sparkline(_thinned(values)),
         labelled=[
             (number, shown(number.read(group.whole), number, metric, currency))
             for number in numbers
         ],
-        before=shown(then, numbers[0], metric, currency),
-        change=change(_first(group, numbers[0]), then, is_share=metric.kind is Kind.RATE),
+        before=shown(then, main, metric, currency),
+        change=change(_first(group, main), then, is_share=metric.kind is Kind.RATE),
     )
+
+
+def _thinned(values: Sequence[Decimal | None]) -> list[float | None]:
+    """At most TREND_POINTS averages of neighbours: more is noise at the size of a word."""
+    width = -(-len(values) // TREND_POINTS)
+    thin: list[float | None] = []
+    for start in range(0, len(values), width):
+        known = [value for value in values[start : start + width] if value is not None]
+        thin.append(float(sum(known) / len(known)) if known else None)
+    return thin
 
 
 def _first(group: Group | None, number: Number) -> Decimal | None:

@@ -66,7 +66,7 @@
   }
 
   function copies(button) {
-    var label = button.querySelector("[role=status]");
+    var label = button.querySelector("[data-copy-text]");
     var before = label.textContent;
     button.addEventListener("click", function () {
       var text = button.dataset.copy;

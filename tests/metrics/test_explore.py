@@ -21,6 +21,7 @@ from metrics import series, series_request
 from metrics.explore_metrics import known_metrics
 from metrics.explore_numbers import change
 from metrics.explore_state import read_state, step_for
+from payflow.lib.pages.display import DASH, MINUS
 from tests.metrics.windows import NOON, add_histogram, add_payments, add_window, minutes
 from tests.pages import text_of
 
@@ -215,7 +216,7 @@ def test_histograms_show_quantiles_and_their_number_of_events(see):
 
     assert html.count("<figure") == 2
     assert "p50 p95 p99" in page
-    assert "p95 p50 p99 Events" in page
+    assert "p50 p95 p99 Events" in page
 
 
 def test_gauges_show_min_max_and_last(see):
@@ -224,7 +225,7 @@ def test_gauges_show_min_max_and_last(see):
 
     page = see(f"metric=largest&{RANGE}")
 
-    assert "Last Min Max Events all 5 1 8 3" in page
+    assert "Min Max Last Events all 1 8 5 3" in page
 
 
 def test_a_comparison_is_drawn_over_and_told_in_the_table(see):
@@ -242,11 +243,11 @@ def test_a_comparison_is_drawn_over_and_told_in_the_table(see):
 @pytest.mark.parametrize(
     ("now", "before", "is_share", "text"),
     [
-        (Decimal("0.836"), Decimal("0.947"), True, "−11.1 pt"),
-        (Decimal(3), Decimal(4), False, "−25.0 %"),
+        (Decimal("0.836"), Decimal("0.947"), True, f"{MINUS}11.1 pt"),
+        (Decimal(3), Decimal(4), False, f"{MINUS}25.0 %"),
         (Decimal(3), Decimal(0), False, "new"),
         (Decimal(0), Decimal(0), False, "="),
-        (None, Decimal(4), False, "–"),
+        (None, Decimal(4), False, DASH),
         (Decimal(-2), Decimal(-4), False, "+50.0 %"),
     ],
 )
@@ -404,6 +405,19 @@ def test_csv_tells_a_thousand_groups_apart_and_adds_up_the_rest(client, monkeypa
         ("", "M-1", "9"),
         ("other (3)", "", "21"),
     ]
+
+
+def test_windows_are_read_and_no_transactions(see, django_assert_max_num_queries):
+    """However many payments there are: the page asks the roll-ups, some twenty times at most."""
+    add_window("by_merchant", minutes(5), group={"merchant_id": "M-1"})
+
+    with django_assert_max_num_queries(30) as asked:
+        see(f"metric=by_merchant&{RANGE}&by=merchant_id&compare=week")
+
+    read = " ".join(query["sql"] for query in asked.captured_queries)
+    assert "metric_windows" in read
+    assert "normalized_transactions" not in read
+    assert "dynamic_metrics" not in read
 
 
 def test_a_relative_range_ends_now(see):

@@ -8,11 +8,12 @@ from uuid import UUID
 
 import pytest
 from django.db import connection
+from psycopg import sql
 
 from configuration.models import ConfigurationVersion
 from metrics import series, series_request
 from metrics.buckets import RELATIVE_ERROR, bucket_of, quantile
-from metrics.explore_metrics import Kind, UnknownMetric, known_metrics
+from metrics.explore_metrics import Kind, UnknownMetric, find_metric, known_metrics
 from metrics.series import SeriesTooLong, read_series, value_of
 from tests.metrics.windows import NOON, add_histogram, add_payments, add_window, minutes
 
@@ -287,3 +288,45 @@ def test_too_long_a_range_is_refused(monkeypatch):
         read_series("refunds", **HOUR)
     with pytest.raises(SeriesTooLong, match="at most 1,000"):
         read_series("refunds", since=NOON, until=NOON + timedelta(days=30), step_s=300)
+
+
+def _explained(name, **asked):
+    """Rows that PostgreSQL took from tables for a series' cells, and the tables it scanned."""
+    request = series_request.Request(
+        metric=find_metric(name), step_s=300, filters={}, keep=5, **asked
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE metric_windows")
+        plan_of = sql.SQL("EXPLAIN (ANALYZE, FORMAT JSON) ") + request.query()
+        cursor.execute(plan_of, request._values())
+        nodes, scans = [cursor.fetchone()[0][0]["Plan"]], []
+        while nodes:
+            node = nodes.pop()
+            nodes += node.get("Plans", [])
+            if "Relation Name" in node:
+                scans.append(node)
+    rows = sum(
+        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+        for node in scans
+    )
+    return rows, {node["Relation Name"] for node in scans}
+
+
+def test_no_more_rows_are_read_than_the_range_holds():
+    """Of 60,000 windows of three rules over weeks, a series of an hour reads its own 60."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO metric_windows (rule, window_start, rule_version, window_s, group_key, "
+            "transactions, value_sum, denominator) SELECT rule, %s + n * interval '5 minutes', 1, "
+            "300, '{\"merchant_id\":\"M-' || m || '\"}', 1, 1, 0 "
+            "FROM unnest(ARRAY['by_merchant', 'volume', 'refunds']) AS rule, "
+            "generate_series(-2000, 1999) AS n, generate_series(1, 5) AS m",
+            [NOON],
+        )
+
+    rows, tables = _explained(
+        "by_merchant", since=NOON, until=minutes(60), group_by=("merchant_id",)
+    )
+
+    assert tables == {"metric_windows"}
+    assert rows == 60
