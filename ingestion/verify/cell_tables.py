@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 
 from ingestion.verify.fetch import fetch_frame
+from metrics import sketches
 from metrics.rollups import KEY
 from metrics.windows import BUCKET_KEY, BUCKET_SCHEMA, WINDOW_KEY, WINDOW_SCHEMA
 
@@ -66,6 +67,7 @@ CELL_TABLES: Final = (
     CellTable(name="payment_metrics_1h", schema=_ROLLUP_SCHEMA, key=KEY, window_s=3600),
     CellTable(name="metric_windows", schema=WINDOW_SCHEMA, key=WINDOW_KEY),
     CellTable(name="aggregate_histograms", schema=BUCKET_SCHEMA, key=BUCKET_KEY),
+    CellTable(name="distinct_counts", schema=sketches.SCHEMA, key=sketches.KEY, window_s=3600),
 )
 
 
@@ -73,6 +75,8 @@ def _selected(name: str, dtype: pl.DataType) -> sql.Composable:
     """Times as microseconds, keys of events as they are written in columns."""
     if dtype.is_temporal():
         return sql.SQL("(extract(epoch FROM {}) * 1000000)::bigint").format(sql.Identifier(name))
+    if name == "bits":
+        return sql.SQL("right(encode(varbit_send(bits::varbit), 'hex'), 1024)")
     if name == "last_key":
         return sql.SQL("replace(last_key::text, '-', '')")
     return sql.Identifier(name)

@@ -19,6 +19,7 @@ from ingestion.verify.compare import unequal
 from ingestion.verify.report import Difference, Kind, Report
 from metrics.compliance import violation_windows
 from metrics.rollups import roll_up, roll_up_cells
+from metrics.sketches import distinct_cells, merge_cells
 from metrics.windows import WindowEngine, merge_buckets, merge_windows
 
 #: frames of cells that are kept apart before they are merged
@@ -32,6 +33,7 @@ class Tally:
     rollups: list[pl.DataFrame] = field(default_factory=list)
     windows: list[pl.DataFrame] = field(default_factory=list)
     buckets: list[pl.DataFrame] = field(default_factory=list)
+    planes: list[pl.DataFrame] = field(default_factory=list)
 
     def add(self, kept: pl.DataFrame, found: pl.DataFrame, engine: WindowEngine) -> None:
         """Add the events that are stored and the findings in them."""
@@ -39,10 +41,12 @@ class Tally:
         self.rollups.append(roll_up(kept, window_s=300))
         self.windows += [cells.windows, violation_windows(found)]
         self.buckets.append(cells.buckets)
+        self.planes.append(distinct_cells(kept))
         if len(self.rollups) > _APART:
             self.rollups = [roll_up_cells(pl.concat(self.rollups), window_s=300)]
             self.windows = [merge_windows(self.windows)]
             self.buckets = [merge_buckets(self.buckets)]
+            self.planes = [merge_cells(self.planes)]
 
     def merged(self) -> dict[str, pl.DataFrame]:
         """The cells of each table by its name."""
@@ -53,6 +57,7 @@ class Tally:
             "payment_metrics_1h": roll_up_cells(cells, window_s=3600),
             "metric_windows": merge_windows(self.windows),
             "aggregate_histograms": merge_buckets(self.buckets),
+            "distinct_counts": merge_cells(self.planes),
         }
 
 

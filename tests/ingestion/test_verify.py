@@ -336,6 +336,11 @@ DAMAGE: dict[str, tuple[str, set[tuple[str, str]]]] = {
         ),
         {("cell", "events")},
     ),
+    "plane of a count": (
+        "UPDATE distinct_counts SET bits = set_bit(bits, 7, 1 - get_bit(bits, 7)) WHERE ctid = "
+        "(SELECT ctid FROM distinct_counts LIMIT 1)",
+        {("cell", "bits")},
+    ),
     "finding gone": (
         "DELETE FROM violations WHERE id = (SELECT min(id) FROM violations)",
         {("violation", "")},
