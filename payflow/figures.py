@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -107,6 +107,8 @@ class _Moment:
     start: datetime
     #: source names by id
     names: Mapping[int, str]
+    #: ids of the sources that drainers read
+    drained: Sequence[int]
 
     def name(self, source_id: int) -> str:
         return self.names.get(source_id, str(source_id))
@@ -170,7 +172,11 @@ class Figures:
             now, start = _one(cursor, _CLOCK)
             sources = cursor.execute(_SOURCES).fetchall()
             moment = _Moment(
-                cursor=cursor, now=now, start=start, names={row[0]: row[1] for row in sources}
+                cursor=cursor,
+                now=now,
+                start=start,
+                names={row[0]: row[1] for row in sources},
+                drained=[row[0] for row in sources if row[3] is not None],
             )
             families.add(telemetry.COUNTERS_START, start.timestamp())
             _add_sources(families, sources)
@@ -182,7 +188,9 @@ class Figures:
         return families
 
     def _add_ingestion(self, families: _Families, at: _Moment) -> None:
-        sums = self._ingestion.read(at.cursor, start=at.start, now=at.now)
+        # 0 at first: `increase` sees a source's first messages only if it saw that there were none
+        sums = {(source,): (0,) * 7 for source in at.drained}
+        sums |= self._ingestion.read(at.cursor, start=at.start, now=at.now)
         for (source,), (batches, messages, *verdicts, late) in sums.items():
             name = at.name(source)
             families.add(telemetry.BATCHES, batches, name)

@@ -278,7 +278,7 @@ def test_lag_is_given_only_while_it_is_known(demo):
 
 
 def test_sources_say_what_they_run(ready):
-    """The active bundle with the versions in it, and whether somebody paused the source."""
+    """The active bundle with its versions, whether it is paused, and 0 before its first message."""
     demo = Source.objects.get(name="demo")
     Source.objects.filter(pk=demo.pk).update(paused_at=datetime.now(UTC))
     assert demo.active_bundle
@@ -289,6 +289,8 @@ def test_sources_say_what_they_run(ready):
     assert info[1] == demo.active_bundle.hash[:12]
     assert info[3] == "default v1"
     assert info[4] == "transaction v1"
+    assert samples["payflow_messages_total", "demo"] == 0
+    assert samples["payflow_parts_total", "demo", "failed"] == 0
     assert samples["payflow_source_paused", "demo"] == 1
 
 
