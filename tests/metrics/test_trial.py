@@ -87,11 +87,22 @@ def test_what_the_compiler_refuses_is_said_as_always():
     ]
 
 
-def test_what_has_passed_is_not_tried_again(monkeypatch):
-    """One process per draft: saving it again costs nothing; a refusal is not remembered."""
-    started = []
+@pytest.fixture
+def started(monkeypatch) -> list[dict[str, Any]]:
+    """The options of every process that is started."""
+    options: list[dict[str, Any]] = []
     run = subprocess.run
-    monkeypatch.setattr(trial.subprocess, "run", lambda *a, **k: started.append(a) or run(*a, **k))
+
+    def start(*command: Any, **given: Any) -> Any:
+        options.append(given)
+        return run(*command, **given)
+
+    monkeypatch.setattr(subprocess, "run", start)
+    return options
+
+
+def test_what_has_passed_is_not_tried_again(started):
+    """One process per draft: saving it again costs nothing; a refusal is not remembered."""
     rule = {**GOOD, "description": "Of this test alone."}
 
     check("metrics", rule)
@@ -104,16 +115,14 @@ def test_what_has_passed_is_not_tried_again(monkeypatch):
     assert len(started) == 3
 
 
-def test_the_process_gets_no_secrets(monkeypatch):
+def test_the_process_gets_no_secrets(monkeypatch, started):
     """Its environment has what Python needs and nothing else."""
-    given: dict[str, Any] = {}
-    run = subprocess.run
     monkeypatch.setenv("SECRET_KEY", "hush")
-    monkeypatch.setattr(trial.subprocess, "run", lambda *a, **k: given.update(k) or run(*a, **k))
 
     check("metrics", {**GOOD, "description": "Of another test alone."})
 
-    assert set(given["env"]) == {"PATH", "POLARS_MAX_THREADS"}
+    (options,) = started
+    assert set(options["env"]) == {"PATH", "POLARS_MAX_THREADS"}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +136,7 @@ def test_a_process_that_ends_otherwise_refuses_the_draft(monkeypatch, kind, mess
     """No answer is no consent: what was not tried to its end is not kept."""
     run = subprocess.run
     monkeypatch.setattr(
-        trial.subprocess,
+        subprocess,
         "run",
         lambda _command, **k: run([sys.executable, "-c", f"import os; {child}"], **k),
     )
