@@ -16,6 +16,7 @@ from django.utils import timezone
 from configuration.models import Activation, ConfigurationVersion, Source
 from ingestion.models import Partition
 from ingestion.overview import reading
+from ingestion.overview.spans import read_span
 from tests.pages import fresh_cache, look, staff
 
 __all__ = ["fresh_cache", "look", "staff"]
@@ -77,22 +78,21 @@ def test_the_figures_are_those_of_what_was_taken(some, look):
     assert "24.68 EUR 2" in cards["Amount by currency"]
     assert "1,000 JPY 1" in cards["Amount by currency"]
     assert "invalid_json" in cards["Dead letters"]
-    assert "7 messages , 4 accepted , 2 failed , 1 duplicates , 0 late" in cards["Arrival to commit"]
+    assert (
+        "7 messages , 4 accepted , 2 failed , 1 duplicates , 0 late" in cards["Arrival to commit"]
+    )
 
 
-@pytest.mark.parametrize(
-    ("element", "rows"),
-    [("kpi-failed", 1), ("kpi-success", 4), ("kpi-dead", 2), ("in-accepted", 4), ("in-failed", 2)],
-)
-def test_a_number_leads_to_exactly_the_rows_that_it_counts(some, look, element, rows):
+def test_a_number_leads_to_exactly_the_rows_that_it_counts(some, look):
     """Range and filters are in the address."""
-    url = _href(look("/", html=True), element)
+    page = look("/", html=True)
+    numbers = {"kpi-failed": 1, "kpi-success": 4, "kpi-dead": 2, "in-accepted": 4, "in-failed": 2}
 
-    listed = look(url, html=True)
+    for element, rows in numbers.items():
+        url = _href(page, element)
+        table = look(url, html=True).partition('id="result_list"')[2]
 
-    assert listed.count('<input type="hidden" name="form-') == 0
-    table = listed.partition('id="result_list"')[2]
-    assert table.partition("</table>")[0].count("<tr") - 1 == rows, url
+        assert table.partition("</table>")[0].count("<tr") - 1 == rows, url
 
 
 def test_a_point_of_the_chart_leads_to_its_payments(some, look):
@@ -130,14 +130,11 @@ def test_a_past_range_is_shown_and_does_not_refresh(ingest, event, look):
     assert "370.20" in _cards(page)["Amount by currency"]
 
 
-@pytest.mark.parametrize(
-    "query", ["range=2y", "from=x&to=y", "from=2026-03-02T10:00&to=2026-03-01T10:00", "from=a"]
-)
-def test_a_range_that_cannot_be_shown_is_said(some, look, query):
-    """A typing error in an address is no error page."""
-    page = look(f"/?{query}")
+def test_a_range_that_cannot_be_shown_is_said(some, look):
+    """A typing error in an address is no error page: the last hour is shown."""
+    page = look("/?from=2026-03-02T10:00&to=2026-03-01T10:00")
 
-    assert "This range cannot be shown" in page
+    assert "This range cannot be shown The end of the range is not after its begin." in page
     assert "Success rate, 1 h" in page
 
 
@@ -210,7 +207,7 @@ def test_all_viewers_share_one_look(some, look):
 
 def test_a_look_reads_roll_ups_only(some, ready):
     """With ten million rows anything else would be too slow; batches for one minute only."""
-    span = reading_span("7d")
+    span = read_span({"range": "7d"}, now=timezone.now())
 
     with CaptureQueriesContext(connection) as queries:
         reading.read_overview(span)
@@ -220,12 +217,6 @@ def test_a_look_reads_roll_ups_only(some, ready):
     assert "dynamic_metrics" not in statements
     assert "failed_items" not in statements
     assert '"violations"' not in statements
-
-
-def reading_span(name: str) -> Any:
-    from ingestion.overview.spans import read_span
-
-    return read_span({"range": name}, now=timezone.now())
 
 
 def test_a_lag_that_nobody_has_said_lately_is_unknown(some, look):
