@@ -35,7 +35,7 @@ from payflow.lib.errors import ConfigurationError, Problem
 ROWS: Final = 1_000
 #: seconds of processor time that a rule may take for them; ordinary ones take 0.01
 LIMIT_S: Final = 0.25
-#: bytes that the process may map; it starts with half of them
+#: bytes that the process may map; it starts with a quarter of them
 _MEMORY: Final = 4 * 2**30
 #: seconds of the clock for all rules: the processor may be busy with something else
 _PATIENCE_S: Final = 120
