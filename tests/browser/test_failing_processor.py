@@ -28,7 +28,8 @@ def failing(ingest: Callable[..., Any], event: Callable[..., Any]) -> None:
     def payment(number: int, processor: str, minutes: float, **fields: Any) -> dict[str, Any]:
         at = now - timedelta(minutes=minutes)
         metadata = {"processor": processor}
-        return event(number, timestamp=at.isoformat(), metadata=metadata, **fields)
+        made: dict[str, Any] = event(number, timestamp=at.isoformat(), metadata=metadata, **fields)
+        return made
 
     good = [
         payment(n, ("northpay", "southpay")[n % 2], 60 + n, status="success") for n in range(240)

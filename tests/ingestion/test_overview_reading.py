@@ -219,7 +219,9 @@ def test_what_went_live_just_before_a_group_began_is_its_likely_cause(hour):
 
     by_key = {str(found.group.pk): found for found in read_dead_letters(hour).groups}
 
-    assert by_key[str(caused.pk)].cause.version == schema
+    cause = by_key[str(caused.pk)].cause
+    assert cause is not None
+    assert cause.version == schema
     assert by_key[str(caused.pk)].cause_s == pytest.approx(14, abs=2)
     assert by_key[str(older.pk)].cause is None
 

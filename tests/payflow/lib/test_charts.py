@@ -19,7 +19,7 @@ _START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 
 def _draw(*lines: Line, **changes: Any) -> str:
     points = len(lines[0].values)
-    given = {
+    given: dict[str, Any] = {
         "times": [_START + timedelta(minutes=5 * n) for n in range(points)],
         "step_s": 300,
         "label": "Success rate",
