@@ -24,7 +24,7 @@ def _known_zones(mix: dict[str, float]) -> dict[str, float]:
     for name in mix:
         try:
             ZoneInfo(name)
-        except (OSError, ValueError) as exc:
+        except (KeyError, OSError, ValueError) as exc:
             raise ValueError(f"there is no time zone {name}") from exc
     return mix
 
