@@ -133,7 +133,7 @@ def _values(event: NormalizedTransaction) -> list[Value]:
     return [
         Value(rule=name, kind=kind, value=value)
         for kind, data in rows.values_list("metric_type", "metric_data")
-        for name, value in data.items()
+        for name, value in sorted(data.items())
     ]
 
 

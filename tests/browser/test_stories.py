@@ -152,8 +152,8 @@ def test_a_payment_is_found_by_its_id(filled, visit):
     page.keyboard.press("Enter")
     page.locator("#result_list a").first.click()
 
-    assert page.get_by_role("heading", name="tx-7", exact=True).last.is_visible()
-    assert page.get_by_text("status_completed").is_visible()
+    assert page.get_by_role("heading", name="12.34 EUR at M-1").is_visible()
+    assert page.get_by_role("main").get_by_text("tx-7", exact=True).first.is_visible()
 
 
 def test_the_chart_is_read_and_opened_by_keys(filled, visit):
