@@ -1,6 +1,7 @@
 """The whole path: stream to committed rows, beside what `psql \\copy` of the same rows takes.
 
-    python bench/pipeline.py --events 300000 --processes 2 [--preload 10000000] [--json]
+    python bench/pipeline.py --events 300000 --processes 2 [--preload 10000000]
+        [--rules bench/spine_rules.yaml] [--json]
 
 Real servers with fsync and synchronous_commit on, real Celery workers, every table and the
 archive. `tx_per_s` counts committed accepted rows between the first message read and the last
@@ -29,6 +30,7 @@ import psycopg  # noqa: E402
 from bench.preload import preload  # noqa: E402
 from tests.kill.world import World  # noqa: E402
 
+SHIPPED = ROOT / "metrics" / "rule_sets" / "default.yaml"
 _CLOCK_TICK = os.sysconf("SC_CLK_TCK")
 _RESULT = """
 SELECT sum(accepted), sum(parts), min(received_at), max(committed_at), count(*),
@@ -68,21 +70,29 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--preload", type=int, default=0, metavar="ROWS")
+    parser.add_argument("--rules", type=Path, default=SHIPPED, help="metric rule set to use")
     parser.add_argument("--json", action="store_true", help="print the JSON line only")
     options = parser.parse_args()
-    result = run(events=options.events, processes=options.processes, rows=options.preload)
+    result = run(
+        events=options.events,
+        processes=options.processes,
+        rows=options.preload,
+        rules=options.rules,
+    )
     if not options.json:
         for name, value in result.items():
             print(f"{name:<28}{value}")
     print(json.dumps(result))
 
 
-def run(*, events: int, processes: int, rows: int) -> dict[str, Any]:
+def run(*, events: int, processes: int, rows: int, rules: Path) -> dict[str, Any]:
     directory = ROOT / "var" / "bench" / f"rows-{rows}"
     directory.mkdir(parents=True, exist_ok=True)
     world = World(directory, partitions=2 * processes, durable=True)
     try:
         preload(world, rows=rows)
+        world.manage("configure", "import", str(rules.resolve()), "--activate")
+        world.manage("configure", "refresh")
         world.sql("CHECKPOINT")
         measured = _measure_pipeline(world, events=events, processes=processes)
         limit = _measure_copy(world, first_id=measured.pop("first_id"), processes=processes)
@@ -92,6 +102,7 @@ def run(*, events: int, processes: int, rows: int) -> dict[str, Any]:
         "events": events,
         "processes": processes,
         "preloaded_rows": rows,
+        "rules": rules.name,
         **measured,
         **limit,
         "share": round(measured["tx_per_s"] / limit["copy_limit_tx_per_s"], 3),
