@@ -127,7 +127,7 @@ def installation(directory: Path, *, collector: str) -> Iterator[Installation]:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def wait_for(condition: Callable[[], bool], made: Installation, *, seconds: float = 40) -> None:
+def wait_for(condition: Callable[[], bool], made: Installation, *, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while True:
         with suppress(OSError):
