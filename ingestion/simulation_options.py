@@ -26,9 +26,11 @@ def shipped(name: str | None) -> SimulatorConfig:
 
 def with_options(config: SimulatorConfig, options: Mapping[str, Any]) -> SimulatorConfig:
     """The configuration in which every option that was given counts instead of its key."""
-    document = config.model_dump()
-    volume, output = document["transaction"]["volume"], document["output"]
     _check(options)
+    # only what was stated: a default is no statement, and some keys exclude each other
+    document = config.model_dump(exclude_unset=True)
+    volume = document.setdefault("transaction", {}).setdefault("volume", {})
+    output = document.setdefault("output", {})
     if options["rate"] is not None:
         volume["rate"] = options["rate"]
     if options["duration"] is not None:
@@ -45,9 +47,9 @@ def with_options(config: SimulatorConfig, options: Mapping[str, Any]) -> Simulat
         if options[name] is not None:
             document[name] = options[name]
     if options["answers"] is not None:
-        document["compliance"]["answer_key"] = str(options["answers"])
+        document.setdefault("compliance", {})["answer_key"] = str(options["answers"])
     if options["progress"]:
-        document["logging"]["metrics_interval_seconds"] = _PROGRESS_S
+        document.setdefault("logging", {})["metrics_interval_seconds"] = _PROGRESS_S
     return SimulatorConfig.model_validate(document)
 
 

@@ -110,6 +110,51 @@ def test_a_file_is_the_same_to_the_byte(tmp_path: Path):
     assert content.count(b"\n") == 10_000
 
 
+def test_a_scenario_writes_its_answers_beside_its_events(tmp_path: Path):
+    """Both files the same to the byte; each answer names an event of the file."""
+    contents = []
+    for name in ("a", "b"):
+        out, answers = tmp_path / name, tmp_path / f"{name}.jsonl"
+        said = _simulate(
+            "--scenario", "compliance-mix", "--out", str(out), "--answers", str(answers),
+            "--count", "4000", "--seed", "7", "--start", START,
+        )  # fmt: skip
+        contents.append((out.read_bytes(), answers.read_bytes()))
+
+    assert contents[0] == contents[1]
+    events, lines = (content.splitlines() for content in contents[0])
+    assert 400 < len(lines) < 650
+    assert f"; {len(lines)} belong to violations." in said
+    known = {match for event in events if (match := event[19:55])}
+    assert {json.loads(line)["transaction_id"].encode() for line in lines} <= known
+
+
+def test_a_configuration_file_is_taken_up_while_it_runs(tmp_path: Path):
+    """A wrong change is reported and changes nothing; the next right one counts."""
+    path, out = tmp_path / "sim.yaml", tmp_path / "out.ndjson"
+    text = (
+        "simulator: {{output: {{destination: file, file_path: {out}, rate_limit: 200}}, "
+        "transaction: {{variability: {{currencies: {mix}}}, volume: {{duration: 0, total: 100000}}}}}}"
+    )
+    path.write_text(text.format(out=out, mix="{EUR: 1}"))
+    with _started("--config", str(path)) as child:
+        assert child.stderr is not None
+        said = iter(child.stderr.readline, "")
+        while not out.exists() or out.stat().st_size == 0:
+            time.sleep(0.05)
+
+        path.write_text(text.format(out=out, mix="{CHF: 0.3}"))
+        assert "currencies: the shares sum to 0.3, not to 1" in next(said)
+        path.write_text(text.format(out=out, mix="{CHF: 1}"))
+        assert next(said).endswith("has changed and counts now.\n")
+        time.sleep(1)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(timeout=10) == 0
+
+    assert b'"EUR"' in out.read_bytes()[:20_000]
+    assert b'"CHF"' in out.read_bytes()[-20_000:]
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("arguments", "words"),

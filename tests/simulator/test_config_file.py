@@ -72,7 +72,8 @@ def _compliance(text: str) -> str:
         ),
         (
             _variability(
-                "payment_status: {completed: 0.1, failed: 0.1, pending: 0.8, cancelled: 0, refunded: 0}"
+                "payment_status: "
+                "{completed: 0.1, failed: 0.1, pending: 0.8, cancelled: 0, refunded: 0}"
             ),
             "more payments settle as completed than payment_status has",
         ),
