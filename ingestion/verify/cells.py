@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
+from zlib import crc32
 
 import polars as pl
 
@@ -91,10 +92,18 @@ def compare_cells(
                     kind=Kind.CELL,
                     row=f"{table.name} {start:%Y-%m-%d %H:%M} {cell}",
                     column=it.column,
-                    stored=str(it.stored),
-                    recomputed=str(it.recomputed),
+                    stored=_told(it.column, it.stored),
+                    recomputed=_told(it.column, it.recomputed),
                 )
             )
+
+
+def _told(column: str, value: object) -> str:
+    """A value as a person reads it: of 4,096 bits how many are set, and their checksum."""
+    if column != "bits":
+        return str(value)
+    bits = bytes.fromhex(str(value))
+    return f"{int.from_bytes(bits).bit_count()} bits set, checksum {crc32(bits):08x}"
 
 
 def _known(
