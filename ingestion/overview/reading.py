@@ -6,6 +6,7 @@ What one card needs may fail: it is left out and named, and the others are shown
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -156,9 +157,15 @@ def _try(name: str, read: Callable[[], _T]) -> _T | None:
     try:
         return read()
     except Exception as exc:
-        logger.exception(
-            "A card of the overview could not be read.",
-            extra={"action": "overview_card_failed", "card": name, "error": type(exc).__name__},
+        # class and frames only: the message of an exception may hold values
+        logger.error(
+            "a card of the overview could not be read",
+            extra={
+                "action": "overview_card_failed",
+                "card": name,
+                "error": type(exc).__name__,
+                "frames": traceback.format_tb(exc.__traceback__)[-6:],
+            },
         )
         return None
 

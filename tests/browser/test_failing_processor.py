@@ -19,6 +19,13 @@ __all__ = ["visit"]
 
 pytestmark = pytest.mark.browser
 
+_HIDE = """
+(isHidden) => {
+    Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}
+"""
+
 
 @pytest.fixture
 def failing(ingest: Callable[..., Any], event: Callable[..., Any]) -> None:
@@ -112,3 +119,24 @@ def test_what_is_read_stays_through_a_refresh(failing, visit, monkeypatch):
 
     assert page.locator(".pf-tip").is_visible()
     assert page.evaluate("document.activeElement.id") == "chart-success-rate-by-channel"
+
+
+def test_a_hidden_tab_asks_for_nothing(failing, visit, monkeypatch):
+    """It goes on with the first look."""
+    monkeypatch.setattr(reading, "_REFRESH_S", 0.2)
+    monkeypatch.setattr(reading, "_KEEP_S", {300: 0})
+    page = visit()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    with page.expect_request("**/overview/live/*"):
+        pass
+
+    page.evaluate(_HIDE, True)
+    page.wait_for_timeout(500)
+    asked.clear()
+    page.wait_for_timeout(1000)
+    while_hidden = list(asked)
+    with page.expect_request("**/overview/live/*"):
+        page.evaluate(_HIDE, False)
+
+    assert while_hidden == []
