@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand
-from django.db import transaction
 
 from configuration.documents import read_document
 from configuration.models import ConfigurationVersion, Source
@@ -36,9 +35,11 @@ class Command(BaseCommand):
         for source in Source.objects.all():
             refresh_bundle(source)
 
-    @transaction.atomic
     def _load(self, path: Path) -> None:
-        """Activate a shipped document where a person has not put another in its place."""
+        """Activate a shipped document where a person has not put another in its place.
+
+        In no transaction: rules are tried first, which takes as long as it takes.
+        """
         kind, name, document = read_document(path)
         versions = ConfigurationVersion.objects.filter(kind=kind, name=name)
         if versions.filter(status="active").exists():
