@@ -134,7 +134,8 @@ def test_a_configuration_file_is_taken_up_while_it_runs(tmp_path: Path):
     path, out = tmp_path / "sim.yaml", tmp_path / "out.ndjson"
     text = (
         "simulator: {{output: {{destination: file, file_path: {out}, rate_limit: 200}}, "
-        "transaction: {{variability: {{currencies: {mix}}}, volume: {{duration: 0, total: 100000}}}}}}"
+        "transaction: {{variability: {{currencies: {mix}}}, "
+        "volume: {{duration: 0, total: 100000}}}}}}"
     )
     path.write_text(text.format(out=out, mix="{EUR: 1}"))
     with _started("--config", str(path)) as child:
