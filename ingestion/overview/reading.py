@@ -156,18 +156,22 @@ def _try(name: str, read: Callable[[], _T]) -> _T | None:
     """What `read` gives, or None: a page with a hole says more than no page."""
     try:
         return read()
-    except Exception as exc:
-        # class and frames only: the message of an exception may hold values
-        logger.error(
-            "a card of the overview could not be read",
-            extra={
-                "action": "overview_card_failed",
-                "card": name,
-                "error": type(exc).__name__,
-                "frames": traceback.format_tb(exc.__traceback__)[-6:],
-            },
-        )
+    except Exception as exc:  # noqa: BLE001  whatever it is, the other cards stand
+        _note(name, exc)
         return None
+
+
+def _note(card: str, exc: Exception) -> None:
+    """Class and frames only: the message of an exception may hold values."""
+    logger.error(
+        "a card of the overview could not be read",
+        extra={
+            "action": "overview_card_failed",
+            "card": card,
+            "error": type(exc).__name__,
+            "frames": traceback.format_tb(exc.__traceback__)[-6:],
+        },
+    )
 
 
 def _attention(span: Span) -> list[Attention]:
