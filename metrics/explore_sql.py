@@ -88,15 +88,19 @@ NO_LAST: Final = "NULL::numeric"
 
 #: groups by their size, the largest told apart, the others added up by `rest` (the currency)
 CELLS: Final = """, ranked AS (
-    SELECT key, row_number() OVER (ORDER BY sum({weight}) DESC, key) AS rank
-    FROM stepped GROUP BY key
+    SELECT key, rest, row_number() OVER (ORDER BY sum({weight}) DESC, key) AS rank
+    FROM stepped GROUP BY key, rest
+), members AS (
+    SELECT rest, count(*) AS members FROM ranked WHERE rank > %(keep)s GROUP BY rest
 ), chosen AS (
     SELECT stepped.*, rank > %(keep)s AS is_rest,
-        CASE WHEN rank > %(keep)s THEN rest ELSE key END AS shown
+        CASE WHEN rank > %(keep)s THEN stepped.rest ELSE key END AS shown
     FROM stepped JOIN ranked USING (key)
 )
-SELECT step, shown, is_rest, count(DISTINCT key), sum(transactions)::bigint, sum(total),
-    sum(denominator), min(low), max(high), {last}
+SELECT step, shown, is_rest,
+    CASE WHEN is_rest THEN (SELECT members FROM members WHERE rest = shown) ELSE 1 END,
+    sum(transactions)::bigint,
+    sum(total), sum(denominator), min(low), max(high), {last}
 FROM chosen GROUP BY GROUPING SETS ((step, shown, is_rest), (shown, is_rest))
 ORDER BY is_rest, sum({weight}) DESC, shown, step
 """
@@ -114,16 +118,14 @@ WITH packed AS MATERIALIZED (
     FROM (SELECT *, group_key::jsonb AS g FROM packed) AS groups
     WHERE {filters}
 ), ranked AS (
-    SELECT key, row_number() OVER (ORDER BY sum(events) DESC, key) AS rank
-    FROM stepped GROUP BY key
+    SELECT key, rest, row_number() OVER (ORDER BY sum(events) DESC, key) AS rank
+    FROM stepped GROUP BY key, rest
 ), members AS (
-    SELECT rest, count(*) AS members FROM (
-        SELECT DISTINCT rest, key FROM stepped JOIN ranked USING (key) WHERE rank > %(keep)s
-    ) AS beyond GROUP BY rest
+    SELECT rest, count(*) AS members FROM ranked WHERE rank > %(keep)s GROUP BY rest
 ), merged AS (
     SELECT step, shown, is_rest, bucket, sum(events) AS events FROM (
         SELECT step, bucket, events, rank > %(keep)s AS is_rest,
-            CASE WHEN rank > %(keep)s THEN rest ELSE key END AS shown
+            CASE WHEN rank > %(keep)s THEN stepped.rest ELSE key END AS shown
         FROM stepped JOIN ranked USING (key)
     ) AS chosen
     GROUP BY GROUPING SETS ((step, shown, is_rest, bucket), (shown, is_rest, bucket))

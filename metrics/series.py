@@ -27,6 +27,8 @@ PATIENCE_MS: Final = 10_000
 MAX_STEPS: Final = 1_000
 #: groups that are told apart; the others are added up as "other"
 TOP_GROUPS: Final = 1_000
+#: MAX_ROWS windows are added up in memory
+_WORK_MEM: Final = "64MB"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -160,7 +162,10 @@ def read_series(
         keep=keep,
     )
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(PATIENCE_MS)])
+        cursor.execute(
+            "SELECT set_config('statement_timeout', %s, true), set_config('work_mem', %s, true)",
+            [str(PATIENCE_MS), _WORK_MEM],
+        )
         versions = _versions(cursor, request)
         groups = _groups(cursor, request)
     return Series(
