@@ -27,7 +27,7 @@ from simulator.config_file import scenarios
 from simulator.feed import Feed
 from simulator.generator import Generator
 
-_BATCH = 10_000
+_BATCH = 1_000
 
 
 def main() -> None:

@@ -140,7 +140,8 @@ def amount_text(cents: int) -> str:
 
 def time_text(moment_us: int) -> str:
     """RFC 3339 with six decimals, from microseconds since 1970 UTC."""
-    return f"{_second(moment_us // 1_000_000)}.{moment_us % 1_000_000:06d}Z"
+    # adding and cutting off a 1 is faster than :06d
+    return f"{_second(moment_us // 1_000_000)}.{str(1_000_000 + moment_us % 1_000_000)[1:]}Z"
 
 
 @lru_cache(maxsize=256)
