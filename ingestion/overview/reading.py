@@ -37,6 +37,7 @@ from ingestion.overview.payments import (
     Payments,
     read_failures,
     read_findings,
+    read_outcomes,
     read_payments,
     read_processors,
 )
@@ -118,7 +119,12 @@ def read_overview(span: Span) -> Overview:
         attention=_try("attention", partial(_attention, span)),
         rate=_try("rate", partial(read_rate, span.now)) if span.is_live else None,
         intake=_compare("intake", read_intake, span),
-        payments=_compare("payments", read_payments, span),
+        payments=_compare(
+            "payments",
+            read_payments,
+            span,
+            yesterday=lambda day: Payments(all=read_outcomes(day), by={}, amounts={}),
+        ),
         processors=_compare("processors", read_processors, span),
         failures=_compare("failures", read_failures, span),
         findings=_compare("findings", read_findings, span),
@@ -139,17 +145,24 @@ def _compare(
     span: Span,
     *,
     past: Callable[[Span], _T] | None = None,
+    yesterday: Callable[[Span], _T] | None = None,
 ) -> Compared[_T] | None:
-    def of(ago: timedelta) -> _T:
-        earlier = span.before(ago)
-        key = f"overview.{name}.{earlier.since.isoformat()}.{span.step_s}.{span.points}"
+    """`past` and `yesterday` read less where less of the earlier days is shown."""
+
+    earlier = past or read
+
+    def of(ago: timedelta, read: Callable[[Span], _T]) -> _T:
+        day = span.before(ago)
+        key = f"overview.{name}.{ago.days}.{day.since.isoformat()}.{span.step_s}.{span.points}"
         found: _T | None = cache.get(key)
         if found is None:
-            found = (past or read)(earlier)
+            found = read(day)
             cache.set(key, found, _KEEP_PAST_S)
         return found
 
-    return _try(name, lambda: Compared(read(span), of(DAY), of(WEEK)))
+    return _try(
+        name, lambda: Compared(read(span), of(DAY, yesterday or earlier), of(WEEK, earlier))
+    )
 
 
 def _try(name: str, read: Callable[[], _T]) -> _T | None:

@@ -20,6 +20,7 @@ from ingestion.overview.payments import (
     METHOD,
     read_failures,
     read_findings,
+    read_outcomes,
     read_payments,
     read_processors,
 )
@@ -90,6 +91,7 @@ def test_payments_are_added_up_by_channel_method_and_currency(hour):
 
     found = read_payments(hour)
 
+    assert read_outcomes(hour) == found.all
     assert (found.all.completed[0], found.all.failed[0], found.all.completed[-1]) == (5, 3, 2)
     assert found.all.decided == 10
     assert found.events == 17
