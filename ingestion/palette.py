@@ -85,8 +85,9 @@ def _transactions(term: str) -> Iterator[Result]:
     ids = find_transaction(term)
     if not ids and term.isdecimal() and int(term) < 2**63:
         ids = [int(term)]
-    events = NormalizedTransaction.objects.filter(pk__in=ids).order_by("-occurred_at", "-id")
-    latest = events.first()
+    # sorted here: ORDER BY .. LIMIT would let PostgreSQL walk an index of all events instead
+    events = NormalizedTransaction.objects.filter(pk__in=ids).order_by()
+    latest = max(events, key=lambda event: (event.occurred_at, event.pk), default=None)
     if latest is None:
         return
     more = f", the latest of {count(len(ids))} events" if len(ids) > 1 else ""
@@ -124,7 +125,7 @@ def _merchant(term: str) -> Iterator[Result]:
 
 
 def _failed(term: str) -> Iterator[Result]:
-    items = list(FailedItem.objects.filter(transaction_id=term).order_by("-id")[:FOUND])
+    items = list(FailedItem.objects.filter(transaction_id=term).defer("payload").order_by()[:FOUND])
     if not items and term.isdecimal() and int(term) < 2**63:
         items = list(FailedItem.objects.filter(pk=int(term)))
     if not items:

@@ -225,7 +225,7 @@ class ViolationAdmin(KeysetAdmin):
     def customer(self, row: Violation) -> SafeString:
         return mono(row.customer_id, shorten=18)
 
-    @display(description="evidence")
+    @display(description="seen")
     def evidence_(self, row: Violation) -> str:
         return findings_page.evidence_text(row.evidence)
 

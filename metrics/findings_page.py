@@ -89,7 +89,7 @@ def _rule(row: Violation, bundle: Any) -> Card:
 
 
 def _others(row: Violation) -> Card:
-    others = Violation.objects.filter(event_id=row.event_id).exclude(pk=row.pk).order_by("id")
+    others = Violation.objects.filter(event_id=row.event_id).exclude(pk=row.pk).order_by("rule")
     return Card(
         title="Other findings of this event",
         heads=[Head(label="Rule"), Head(label="Severity"), Head(label="Evidence")],

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from configuration.models import Activation, Bundle, ConfigurationVersion
 from deadletter.models import FailedItem
@@ -19,8 +19,10 @@ from payflow.lib.event_id import arrival_of
 
 #: how far apart the events of one payment are looked for
 LIFE: Final = timedelta(days=30)
-#: rows of each kind that a passport holds at most
+#: rows of each kind that a passport holds at most, besides its events
 MOST: Final = 50
+# ORDER BY id LIMIT would let PostgreSQL walk the primary key until it has met enough rows
+_BY_ID: Final = F("id") + 0
 #: engine 1 had no compliance rules: its bundles do not name a set
 _KINDS: Final = (("metrics", "Metric rules"), ("compliance", "Compliance rules"))
 
@@ -118,8 +120,8 @@ def _events(event: NormalizedTransaction) -> list[NormalizedTransaction]:
     """Pending, completed, refunded: a payment is several events."""
     within = Hours(since=event.occurred_at - LIFE, until=event.occurred_at + LIFE)
     ids = set(find_transaction(event.transaction_id, within=within)) - {event.pk}
-    others = NormalizedTransaction.objects.filter(pk__in=ids).order_by("occurred_at", "id")
-    return sorted([event, *others[: MOST - 1]], key=lambda row: (row.occurred_at, row.pk))
+    others = NormalizedTransaction.objects.filter(pk__in=ids).order_by()
+    return sorted([event, *others], key=lambda row: (row.occurred_at, row.pk))
 
 
 def _batches(ids: Iterable[int]) -> dict[int, Batch]:
@@ -166,12 +168,12 @@ def versions_of(bundle: Bundle) -> list[Version]:
 
 
 def _findings(ids: Sequence[int]) -> QuerySet[Violation]:
-    return Violation.objects.filter(event_id__in=ids).order_by("id")[:MOST]
+    return Violation.objects.filter(event_id__in=ids).order_by(_BY_ID)[:MOST]
 
 
 def _duplicates(ids: Sequence[int]) -> QuerySet[BatchOutcome]:
     """They came after the first of them: leaves before it are not looked at."""
-    return BatchOutcome.objects.filter(other_id__in=ids, id__gt=min(ids)).order_by("id")[:MOST]
+    return BatchOutcome.objects.filter(other_id__in=ids, id__gt=min(ids)).order_by(_BY_ID)[:MOST]
 
 
 def _failures(event: NormalizedTransaction) -> QuerySet[FailedItem]:
@@ -179,7 +181,7 @@ def _failures(event: NormalizedTransaction) -> QuerySet[FailedItem]:
         FailedItem.objects.filter(transaction_id=event.transaction_id)
         .select_related("bundle")
         .defer("payload")
-        .order_by("id")[:MOST]
+        .order_by(_BY_ID)[:MOST]
     )
 
 
