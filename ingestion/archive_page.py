@@ -56,7 +56,7 @@ def _row(row: ArchiveFile, number: int) -> tuple[list[Card], list[Notice]]:
     if row.size > _MAX_READ or not row.rows:
         return [Card(title="Row", empty="This object is too large to be read for a page.")], []
     try:
-        values = archive.read(row.path).row(number, named=True)
+        values = archive.read_row(row.path, number)
     except StorageError:
         return [], [
             Notice(
