@@ -3,25 +3,47 @@
     make up                       # in another terminal, for some minutes
     .venv/bin/python docs/screenshots.py [--url http://127.0.0.1:8000/] [--user admin]
 
-Writes docs/img/overview.png (light, 1440 px wide) and docs/img/overview-narrow.png (400 px).
-Needs `make test`'s requirements and Chromium at $PAYFLOW_CHROMIUM or /usr/bin/chromium. The
-password is read from the state directory, or asked for.
+Writes docs/img/*.png (PICTURES). Needs `make test`'s requirements and Chromium at
+$PAYFLOW_CHROMIUM or /usr/bin/chromium. The password is read from the state directory, or asked for.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import dataclass
 from getpass import getpass
 from pathlib import Path
+from typing import Literal
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "img"
 PASSWORD_FILE = Path(os.environ.get("PAYFLOW_STATE_DIR", ROOT / "var")) / "admin-password"
-#: picture -> width and height of the window in CSS pixels
-PICTURES = {"overview.png": (1440, 900), "overview-narrow.png": (400, 800)}
+TRANSACTIONS = "metrics/normalizedtransaction/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A page in a window of so many CSS pixels."""
+
+    path: str = ""
+    width: int = 1440
+    height: int = 900
+    scheme: Literal["light", "dark"] = "light"
+    #: the page of the first row of the list at `path`
+    first_row: bool = False
+
+
+PICTURES = {
+    "overview.png": Picture(height=1250),
+    "overview-dark.png": Picture(height=1250, scheme="dark"),
+    "overview-narrow.png": Picture(width=400, height=800),
+    "explore.png": Picture(path="explore/?metric=processor_success&by=processor&range=1h"),
+    "passport.png": Picture(path=TRANSACTIONS, height=1100, first_row=True),
+    "passport-narrow.png": Picture(path=TRANSACTIONS, width=400, height=800, first_row=True),
+}
 
 
 def main() -> None:
@@ -34,16 +56,17 @@ def main() -> None:
     chromium = os.environ.get("PAYFLOW_CHROMIUM", "/usr/bin/chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for name in PICTURES:
-            take(browser, name, url=options.url, user=options.user, password=password)
+        for name, picture in PICTURES.items():
+            take(browser, name, picture, url=options.url, user=options.user, password=password)
         browser.close()
 
 
-def take(browser: Browser, name: str, *, url: str, user: str, password: str) -> None:
-    """Log in and take one picture of the overview."""
-    width, height = PICTURES[name]
+def take(
+    browser: Browser, name: str, picture: Picture, *, url: str, user: str, password: str
+) -> None:
+    """Log in and take one picture."""
     with browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme="light"
+        viewport={"width": picture.width, "height": picture.height}, color_scheme=picture.scheme
     ) as context:
         page = context.new_page()
         page.goto(url)
@@ -51,8 +74,17 @@ def take(browser: Browser, name: str, *, url: str, user: str, password: str) -> 
         page.get_by_label("Password").fill(password)
         page.get_by_role("button", name="Log in").click()
         page.get_by_role("heading", name="Overview").first.wait_for()
+        open_page(page, picture, url=url)
         page.evaluate("document.fonts.ready.then(() => null)")
         page.screenshot(path=IMAGES / name, animations="disabled")
+
+
+def open_page(page: Page, picture: Picture, *, url: str) -> None:
+    if picture.path:
+        page.goto(url + picture.path)
+    if picture.first_row:
+        page.locator("#result_list tbody th a, #result_list tbody td a").first.click()
+        page.wait_for_load_state("networkidle")
 
 
 if __name__ == "__main__":
