@@ -11,6 +11,7 @@ from typing import Any, Final
 from configuration.models import ConfigurationVersion
 from metrics.builtin import BUILTIN, VIOLATIONS
 from metrics.dimensions import DIMENSIONS
+from metrics.sketches import WINDOW_S
 from payflow.lib.errors import PayflowError
 
 #: the unit of amounts
@@ -32,6 +33,8 @@ class Kind(StrEnum):
     RATE = "RATE"
     #: one sum over another, in the metric's own unit
     AVERAGE = "AVERAGE"
+    #: an estimate of how many different ones; those of steps do not add up
+    DISTINCT = "DISTINCT"
 
 
 class UnknownMetric(PayflowError):
@@ -79,7 +82,18 @@ def _measure(name: str, kind: Kind, description: str, unit: str = "") -> Metric:
     )
 
 
-#: measures over payment_metrics_5m and _1h, whatever the rule sets say
+def _distinct(name: str, description: str) -> Metric:
+    return Metric(
+        name=name,
+        description=description,
+        kind=Kind.DISTINCT,
+        dimensions=(),
+        window_s=WINDOW_S,
+        origin="Payments",
+    )
+
+
+#: measures over payment_metrics_5m and _1h and distinct_counts, whatever the rule sets say
 MEASURES: Final[Mapping[str, Metric]] = {
     metric.name: metric
     for metric in (
@@ -123,6 +137,16 @@ MEASURES: Final[Mapping[str, Metric]] = {
             Kind.GAUGE,
             "Longest processing time that an event states.",
             "ms",
+        ),
+        _distinct(
+            "customers",
+            "Different customers, each once however often they pay: an estimate, within 2 % in 95 "
+            "of 100 cases. Payments that fall while customers do not: people pay less often.",
+        ),
+        _distinct(
+            "merchants",
+            "Different merchants, each once: an estimate, within 2 % in 95 of 100 cases. A fall "
+            "is a shop, or a gateway with all its shops, that went quiet.",
         ),
     )
 }

@@ -17,6 +17,7 @@ from typing import Any, Final
 from django.db import connection, transaction
 
 from metrics.buckets import bucket_value
+from metrics.distinct import Distinct, read_distinct, read_distinct_steps
 from metrics.explore_metrics import Kind, Metric, find_metric
 from metrics.series_request import MAX_ROWS, Request
 from payflow.lib.errors import PayflowError
@@ -40,13 +41,13 @@ class SeriesTooLong(PayflowError):
 class Cell:
     """What one step, or the whole range, holds for one group. What a kind has not is None."""
 
-    #: events that had a value
+    #: events that had a value; of a DISTINCT the estimate
     transactions: int
-    #: sum of a COUNTER; numerator of a RATE or AVERAGE
+    #: sum of a COUNTER, estimate of a DISTINCT; numerator of a RATE or AVERAGE
     total: Decimal | None = None
     #: of a RATE or AVERAGE
     denominator: Decimal | None = None
-    #: of a GAUGE
+    #: of a GAUGE; of a DISTINCT what is likely at least and at most
     low: Decimal | None = None
     high: Decimal | None = None
     last: Decimal | None = None
@@ -58,7 +59,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """One group: its dimensions' values, its cells and what they add up to."""
+    """One group: its dimensions' values, its cells, and all of them together."""
 
     #: dimension -> value, "" where events have none; empty when not grouped
     key: Mapping[str, str]
@@ -104,7 +105,7 @@ class Series:
 def value_of(cell: Cell | None, kind: Kind) -> Decimal | None:
     """The one number of a cell that a line draws: a RATE gives a share, a HISTOGRAM its p95."""
     if cell is None:
-        return Decimal(0) if kind is Kind.COUNTER else None
+        return Decimal(0) if kind in {Kind.COUNTER, Kind.DISTINCT} else None
     if kind in {Kind.RATE, Kind.AVERAGE}:
         known = cell.total is not None and cell.denominator
         return cell.total / cell.denominator if known else None  # type: ignore[operator]
@@ -184,6 +185,8 @@ def read_series(
 
 def _versions(cursor: Any, request: Request) -> list[RuleVersion]:
     """Who wrote the range; refuses what would be too much to read."""
+    if request.metric.kind is Kind.DISTINCT:
+        return []
     rows = request.versions(cursor)
     read = sum(row[4] for row in rows)
     if read > MAX_ROWS:
@@ -200,6 +203,8 @@ def _versions(cursor: Any, request: Request) -> list[RuleVersion]:
 
 def _groups(cursor: Any, request: Request) -> list[tuple[bool, Group]]:
     """Each group with its cells, in the order of the query; True for those beyond `keep`."""
+    if request.metric.kind is Kind.DISTINCT:
+        return [(False, group) for group in _distinct_groups(request)]
     cells: dict[tuple[bool, tuple[str, ...]], dict[datetime, Cell]] = {}
     wholes: dict[tuple[bool, tuple[str, ...]], tuple[Cell, int]] = {}
     for step, values, is_rest, members, *numbers in request.cells(cursor):
@@ -221,6 +226,26 @@ def _groups(cursor: Any, request: Request) -> list[tuple[bool, Group]]:
         )
         for (is_rest, values), (whole, members) in wholes.items()
     ]
+
+
+def _distinct_groups(request: Request) -> list[Group]:
+    """One group, or none where nobody was counted; its steps do not add up to the whole."""
+    name, since, until = request.metric.name, request.since, request.until
+    steps = read_distinct_steps(name, since=since, until=until, step_s=request.step_s)
+    if not steps:
+        return []
+    cells = {start.astimezone(UTC): _estimated(found) for start, found in steps.items()}
+    whole = _estimated(read_distinct(name, since=since, until=until))
+    return [Group(key={}, cells=cells, whole=whole)]
+
+
+def _estimated(found: Distinct) -> Cell:
+    return Cell(
+        transactions=found.estimate,
+        total=Decimal(found.estimate),
+        low=Decimal(max(0, found.estimate - found.error)),
+        high=Decimal(found.estimate + found.error),
+    )
 
 
 def _key(request: Request, values: tuple[str, ...], *, is_rest: bool) -> dict[str, str]:

@@ -25,7 +25,8 @@ def two_days(ingest: Callable[..., Any], event: Callable[..., Any]) -> None:
 
     def payment(number: int, days: int, **fields: Any) -> dict[str, Any]:
         at = now - timedelta(days=days, seconds=30 * (number % 200))
-        return event(number, timestamp=at.isoformat(), **fields)
+        made: dict[str, Any] = event(number, timestamp=at.isoformat(), **fields)
+        return made
 
     before = [payment(n, 1, channel=("web", "pos")[n % 2]) for n in range(200)]
     today = [payment(1000 + n, 0, channel=("web", "pos")[n % 4 == 0]) for n in range(160)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -19,7 +20,7 @@ from tests.metrics.windows import NOON, add_histogram, add_payments, add_window,
 
 pytestmark = pytest.mark.django_db
 
-HOUR = {"since": NOON, "until": minutes(60), "step_s": 300}
+HOUR: dict[str, Any] = {"since": NOON, "until": minutes(60), "step_s": 300}
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +48,7 @@ def rules() -> None:
     )
 
 
-def _rule(name, kind, **fields):
+def _rule(name: str, kind: str, **fields: Any) -> dict[str, Any]:
     return {"name": name, "description": f"Watches {name}.", "type": kind, **fields}
 
 
@@ -290,7 +291,7 @@ def test_too_long_a_range_is_refused(monkeypatch):
         read_series("refunds", since=NOON, until=NOON + timedelta(days=30), step_s=300)
 
 
-def _explained(name, **asked):
+def _explained(name: str, **asked: Any) -> tuple[int, set[str]]:
     """Rows that PostgreSQL took from tables for a series' cells, and the tables it scanned."""
     request = series_request.Request(
         metric=find_metric(name), step_s=300, filters={}, keep=5, **asked
