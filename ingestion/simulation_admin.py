@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from ingestion.simulation_model import MAX_RATE, Simulation
 from ingestion.simulation_page import Shown, SimulationForm, title_of
-from payflow.lib.pages.admin import ReadOnlyAdmin
+from payflow.lib.pages.admin import Empty, ReadOnlyAdmin
 from payflow.lib.pages.display import count
 
 REFRESH_S: Final = 2
@@ -25,6 +25,14 @@ REFRESH_S: Final = 2
 @admin.register(Simulation)
 class SimulationAdmin(ReadOnlyAdmin):
     """One page for all rows (an installation has one process, so one row); no list, no form."""
+
+    empty = Empty(
+        title="No simulator has ever run here",
+        text="A process sends the payments; this page tells it what to send. Start it beside this "
+        "server:",
+        command="manage.py simulate --follow",
+        icon="experiment",
+    )
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -108,6 +116,7 @@ class SimulationAdmin(ReadOnlyAdmin):
                 **self.admin_site.each_context(request),
                 "opts": self.opts,
                 "title": "Simulator",
+                "empty": self.empty,
                 "media": self.media,
                 "rows": rows,
                 "may_change": _may_change(request),

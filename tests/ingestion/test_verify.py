@@ -337,8 +337,10 @@ DAMAGE: dict[str, tuple[str, set[tuple[str, str]]]] = {
         {("cell", "events")},
     ),
     "plane of a count": (
-        "UPDATE distinct_counts SET bits = set_bit(bits, 7, 1 - get_bit(bits, 7)) WHERE ctid = "
-        "(SELECT ctid FROM distinct_counts LIMIT 1)",
+        (
+            "UPDATE distinct_counts SET bits = set_bit(bits, 7, 1 - get_bit(bits, 7)) WHERE ctid = "
+            "(SELECT ctid FROM distinct_counts LIMIT 1)"
+        ),
         {("cell", "bits")},
     ),
     "finding gone": (

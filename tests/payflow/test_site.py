@@ -19,9 +19,11 @@ from payflow.lib.pages.display import list_url, row_url
 
 #: models whose rows only the path or a command writes
 READ_ONLY = [
-    "metrics.normalizedtransaction", "deadletter.faileditem", "deadletter.failuregroup",
+    "metrics.normalizedtransaction", "metrics.violation", "deadletter.faileditem",
+    "deadletter.failuregroup",
     "ingestion.batch", "ingestion.partition", "ingestion.archivefile", "ingestion.drainer",
     "configuration.configurationversion", "configuration.bundle",
+    "configuration.activation",
 ]  # fmt: skip
 
 
@@ -105,7 +107,7 @@ def test_the_sidebar_lists_what_may_be_seen(ready, staff):
 @pytest.mark.parametrize("label", READ_ONLY)
 def test_nobody_changes_what_the_path_writes(ingest, event, label):
     """Not even with every permission: no way to add, to delete, or to post a form."""
-    ingest([event(1), b"{"])
+    ingest([event(1, amount=50_000), b"{"])
     Drainer.objects.get_or_create(slot=9, owner="host:1:1:aa")
     model = next(m for m in _models() if m._meta.label_lower == label)
     row = model._default_manager.first()
