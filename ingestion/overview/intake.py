@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db.models import Sum
 
 from configuration.models import Activation, Source
-from deadletter.models import FailureCount, FailureGroup
+from deadletter.models import FailureGroup
 from ingestion.models import Batch, IngestionWindow, Partition
 from ingestion.overview.query import rows
 from ingestion.overview.spans import Span
@@ -27,11 +27,11 @@ _GROUPS: Final = 5
 _CAUSE: Final = timedelta(hours=1)
 _SUMS: Final = ("messages", "accepted", "failed", "ignored", "duplicates", "late")
 _PER_STEP: Final = """
-SELECT date_bin(%(step)s * interval '1 second', window_start, %(since)s), sum(messages)::bigint
+SELECT (extract(epoch FROM window_start - %(since)s)::bigint / %(step)s)::int, sum(messages)::bigint
 FROM ingestion_5m WHERE window_start >= %(since)s AND window_start < %(until)s GROUP BY 1
 """
 _LATENCY: Final = """
-SELECT date_bin(%(step)s * interval '1 second', window_start, %(since)s), bucket,
+SELECT (extract(epoch FROM window_start - %(since)s)::bigint / %(step)s)::int, bucket,
     sum(parts)::bigint
 FROM arrival_latency WHERE window_start >= %(since)s AND window_start < %(until)s GROUP BY 1, 2
 """
@@ -40,10 +40,17 @@ SELECT NULL, bucket, sum(parts)::bigint FROM arrival_latency
 WHERE window_start >= %(since)s AND window_start < %(until)s GROUP BY bucket
 """
 _FAILED: Final = """
-SELECT date_bin(%(step)s * interval '1 second', window_start, %(since)s), group_id,
+SELECT (extract(epoch FROM window_start - %(since)s)::bigint / %(step)s)::int, group_id,
     sum(count)::bigint
 FROM failure_counts WHERE window_start >= %(since)s AND window_start < %(until)s
 GROUP BY GROUPING SETS ((1), (2))
+"""
+_FAILED_OF_GROUPS: Final = """
+SELECT (extract(epoch FROM window_start - %(since)s)::bigint / %(step)s)::int, group_id,
+    sum(count)::bigint
+FROM failure_counts WHERE group_id = ANY(%(groups)s)
+    AND window_start >= %(since)s AND window_start < %(until)s
+GROUP BY 1, 2
 """
 
 
@@ -111,8 +118,8 @@ def read_intake(span: Span) -> Intake:
     )
     totals = windows.aggregate(**{name: Sum(name) for name in _SUMS})
     steps = [0] * span.points
-    for start, messages in rows(_PER_STEP, span):
-        steps[span.place(start)] = messages
+    for step, messages in rows(_PER_STEP, span):
+        steps[step] = messages
     return Intake(steps=steps, totals={name: int(value or 0) for name, value in totals.items()})
 
 
@@ -120,10 +127,10 @@ def read_latency(span: Span, *, steps: bool = True) -> Latency:
     """Quantiles from the buckets, within 1 %; `steps=False` gives those of the whole span only."""
     whole: dict[int, int] = defaultdict(int)
     buckets: list[dict[int, int]] = [{} for _ in range(span.points)] if steps else []
-    for start, bucket, parts in rows(_LATENCY if steps else _LATENCY_OF_ALL, span):
+    for step, bucket, parts in rows(_LATENCY if steps else _LATENCY_OF_ALL, span):
         whole[bucket] += parts
-        if start is not None:
-            buckets[span.place(start)][bucket] = parts
+        if step is not None:
+            buckets[step][bucket] = parts
     return Latency(
         p50=_quantile(whole, 0.5),
         p95=_quantile(whole, 0.95),
@@ -141,9 +148,9 @@ def read_dead_letters(span: Span, *, groups: bool = True) -> DeadLetters:
     """Failed items by the time of their arrival; `groups=False` leaves the groups out."""
     steps = [0] * span.points
     counts: dict[UUID, int] = {}
-    for start, group, number in rows(_FAILED, span):
+    for step, group, number in rows(_FAILED, span):
         if group is None:
-            steps[span.place(start)] = number
+            steps[step] = number
         else:
             counts[group] = number
     found = DeadLetters(total=sum(steps), steps=steps, n_groups=len(counts))
@@ -156,10 +163,8 @@ def _largest(counts: Mapping[UUID, int], span: Span) -> list[DeadGroup]:
     keys = sorted(counts, key=lambda key: (-counts[key], key))[:_GROUPS]
     found = FailureGroup.objects.select_related("source").in_bulk(keys)
     steps = {key: [0] * span.points for key in keys}
-    for key, start, number in FailureCount.objects.filter(
-        group__in=keys, window_start__gte=span.since, window_start__lt=span.until
-    ).values_list("group_id", "window_start", "count"):
-        steps[key][span.place(start)] += number
+    for step, key, number in rows(_FAILED_OF_GROUPS, span, groups=keys):
+        steps[key][step] = number
     groups = [
         DeadGroup(group=found[k], count=counts[k], steps=steps[k]) for k in keys if k in found
     ]

@@ -21,7 +21,7 @@ PROCESSOR: Final = "processor"
 _HOUR_S: Final = 3600
 #: one scan gives the outcomes over time by each dimension, and the amounts of all
 _CELLS: Final = """
-SELECT date_bin(%(step)s * interval '1 second', window_start, %(since)s) AS step,
+SELECT (extract(epoch FROM window_start - %(since)s)::bigint / %(step)s)::int AS step,
     channel, payment_method, currency, grouping(channel, payment_method, currency),
     coalesce(sum(transaction_count) FILTER (WHERE payment_status = 'completed'), 0)::bigint,
     coalesce(sum(transaction_count) FILTER (WHERE payment_status = 'failed'), 0)::bigint,
@@ -32,13 +32,13 @@ GROUP BY GROUPING SETS ((1, channel), (1, payment_method), (currency))
 """
 #: a day before needs no breakdown: half the time
 _OUTCOMES: Final = """
-SELECT date_bin(%(step)s * interval '1 second', window_start, %(since)s),
+SELECT (extract(epoch FROM window_start - %(since)s)::bigint / %(step)s)::int,
     coalesce(sum(transaction_count) FILTER (WHERE payment_status = 'completed'), 0)::bigint,
     coalesce(sum(transaction_count) FILTER (WHERE payment_status = 'failed'), 0)::bigint
 FROM {table} WHERE window_start >= %(since)s AND window_start < %(until)s GROUP BY 1
 """
 _RATES: Final = """
-SELECT date_bin(%(step)s * interval '1 second', window_start, %(since)s), group_key,
+SELECT (extract(epoch FROM window_start - %(since)s)::bigint / %(step)s)::int, group_key,
     sum(value_sum)::bigint, sum(denominator)::bigint
 FROM metric_windows WHERE rule = 'processor_success'
     AND window_start >= %(since)s AND window_start < %(until)s GROUP BY 1, 2
@@ -48,7 +48,7 @@ SELECT group_key, sum(value_sum)::bigint FROM metric_windows WHERE rule = 'payme
     AND window_start >= %(since)s AND window_start < %(until)s GROUP BY 1
 """
 _VIOLATIONS: Final = """
-SELECT date_bin(%(step)s * interval '1 second', window_start, %(since)s), group_key,
+SELECT (extract(epoch FROM window_start - %(since)s)::bigint / %(step)s)::int, group_key,
     sum(value_sum)::bigint
 FROM metric_windows WHERE rule = 'violations'
     AND window_start >= %(since)s AND window_start < %(until)s GROUP BY 1, 2
@@ -129,7 +129,7 @@ def read_payments(span: Span) -> Payments:
     found = Payments(
         all=Outcomes.none(span.points), by={CHANNEL: channels, METHOD: methods}, amounts={}
     )
-    for start, channel, method, currency, kind, completed, failed, events, amount in rows(
+    for step, channel, method, currency, kind, completed, failed, events, amount in rows(
         _CELLS.format(table=_table(span)), span
     ):
         if kind == _BY_CURRENCY:
@@ -138,9 +138,9 @@ def read_payments(span: Span) -> Payments:
                 found.amounts[currency] = Amount(completed, amount)
             continue
         group, name = (channels, channel) if kind == _BY_CHANNEL else (methods, method)
-        outcomes, place = _at(group, name, span), span.place(start)
-        outcomes.completed[place] += completed
-        outcomes.failed[place] += failed
+        outcomes = _at(group, name, span)
+        outcomes.completed[step] += completed
+        outcomes.failed[step] += failed
     for outcomes in channels.values():
         found.all += outcomes
     return found
@@ -149,9 +149,9 @@ def read_payments(span: Span) -> Payments:
 def read_outcomes(span: Span) -> Outcomes:
     """Those of all payments together."""
     found = Outcomes.none(span.points)
-    for start, completed, failed in rows(_OUTCOMES.format(table=_table(span)), span):
-        found.completed[span.place(start)] = completed
-        found.failed[span.place(start)] = failed
+    for step, completed, failed in rows(_OUTCOMES.format(table=_table(span)), span):
+        found.completed[step] = completed
+        found.failed[step] = failed
     return found
 
 
@@ -163,11 +163,10 @@ def _table(span: Span) -> str:
 def read_processors(span: Span) -> dict[str, Outcomes]:
     """Outcomes by processor, by the built-in metric processor_success."""
     groups: dict[str, Outcomes] = {}
-    for start, key, completed, decided in rows(_RATES, span):
+    for step, key, completed, decided in rows(_RATES, span):
         outcomes = _at(groups, json.loads(key).get("processor") or "", span)
-        place = span.place(start)
-        outcomes.completed[place] += completed
-        outcomes.failed[place] += decided - completed
+        outcomes.completed[step] += completed
+        outcomes.failed[step] += decided - completed
     return groups
 
 
@@ -182,14 +181,16 @@ def read_failures(span: Span) -> dict[str, int]:
 def read_findings(span: Span) -> Findings:
     """Violations by rule and severity."""
     found = Findings(steps=[0] * span.points)
-    for start, key, number in rows(_VIOLATIONS, span):
+    for step, key, number in rows(_VIOLATIONS, span):
         group = json.loads(key)
         rule = (group["rule"], group["severity"])
-        found.steps[span.place(start)] += number
+        found.steps[step] += number
         found.by_rule[rule] = found.by_rule.get(rule, 0) + number
     return found
 
 
 def _at(groups: dict[str, Outcomes], name: str, span: Span) -> Outcomes:
     """The outcomes of a group, made at its first row."""
-    return groups.setdefault(name, Outcomes.none(span.points))
+    if name not in groups:
+        groups[name] = Outcomes.none(span.points)
+    return groups[name]

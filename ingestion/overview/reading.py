@@ -125,8 +125,9 @@ def read_overview(span: Span) -> Overview:
             span,
             yesterday=lambda day: Payments(all=read_outcomes(day), by={}, amounts={}),
         ),
-        processors=_compare("processors", read_processors, span),
-        failures=_compare("failures", read_failures, span),
+        # nothing shows the day before of these two
+        processors=_compare("processors", read_processors, span, yesterday=lambda _day: {}),
+        failures=_compare("failures", read_failures, span, yesterday=lambda _day: {}),
         findings=_compare("findings", read_findings, span),
         dead=_compare(
             "dead", read_dead_letters, span, past=partial(read_dead_letters, groups=False)

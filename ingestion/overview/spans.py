@@ -72,10 +72,6 @@ class Span:
         passed = self.now - (self.until - self.step)
         return min(1.0, max(0.0, passed / self.step))
 
-    def place(self, start: datetime) -> int:
-        """The number of the step that begins at `start`."""
-        return int((start - self.since) / self.step)
-
     def before(self, ago: timedelta) -> Span:
         """The same stretch of an earlier day."""
         return replace(self, since=self.since - ago, now=self.now - ago)
