@@ -74,7 +74,7 @@ class Installation:
     def start(self, service: str, words: Sequence[str] = (), *, like: str = "") -> None:
         with (self.directory / f"{service}.log").open("wb") as log:
             self.processes[service] = subprocess.Popen(
-                self.here([*words] or command(service, VARIABLES)),
+                [*words] or self.here(command(service, VARIABLES)),
                 cwd=settings.BASE_DIR,
                 env=self.environment(service, like=like),
                 stdout=log,
