@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from tests.browser.test_stories import visit
 
@@ -42,7 +43,7 @@ def test_a_metric_is_found_grouped_compared_and_taken_away(two_days, visit, tmp_
     page.get_by_label("Metric: success_rate").click()
     page.get_by_label("Find a metric").fill("accepted events")
     shown = page.locator("[data-pick-item]:visible")
-    assert shown.count() == 1
+    expect(shown).to_have_count(1)
     page.keyboard.press("Enter")
     page.wait_for_url("**metric=transactions**")
 
