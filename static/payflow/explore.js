@@ -26,11 +26,14 @@
       box.open = false;
     }
 
+    // told some moments after the click: what was typed meanwhile must stay
     box.addEventListener("toggle", function () {
-      if (!box.open) return;
-      input.value = "";
-      find();
-      input.focus();
+      if (box.open) {
+        input.focus();
+      } else {
+        input.value = "";
+        find();
+      }
     });
     input.addEventListener("input", find);
     box.addEventListener("keydown", function (event) {

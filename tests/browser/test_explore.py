@@ -39,6 +39,7 @@ def test_a_metric_is_found_grouped_compared_and_taken_away(two_days, visit, tmp_
     """From the sidebar to a CSV: everything chosen is in the address, and in the file."""
     page = visit()
     page.locator('a[href="/explore/"]').first.click()
+    page.wait_for_url("**/explore/")
 
     page.get_by_label("Metric: success_rate").click()
     page.get_by_label("Find a metric").fill("accepted events")
