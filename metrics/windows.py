@@ -25,6 +25,8 @@ from metrics.isolation import FAILURES, Guarded, RuleFailure, evaluate_apart
 from metrics.rollups import window_start
 
 PREFIX: Final = "rule:"
+#: characters of a group's value: four of them, escaped, fit into a row of the cells' index
+MAX_GROUP_TEXT: Final = 100
 _OVER: Final = ":over"
 
 WINDOW_KEY: Final = ("rule", "window_start", "rule_version", "window_s", "group_key")
@@ -99,7 +101,7 @@ class WindowEngine:
     def __init__(self, rules: Sequence[WindowRule], *, schema: Mapping[str, pl.DataType]) -> None:
         self.rules = tuple(rules)
         self._members = {rule.name: _members(rule, schema) for rule in rules}
-        self._groupings = _groupings(self.rules)
+        self._groupings = _groupings(self.rules, schema)
         self._names = [name for rule in rules for name in rule.columns]
         self._expressions = [
             member.expression.alias(name)
@@ -223,10 +225,12 @@ class _Grouping:
 
     rules: Sequence[WindowRule]
     is_histogram: bool
+    #: its columns, texts cut
+    group_by: Sequence[pl.Expr]
 
     def added_up(self, kept: pl.LazyFrame) -> pl.LazyFrame:
         first = self.rules[0]
-        key = [window_start("occurred_at", first.window_s), *map(pl.col, first.group_by)]
+        key = [window_start("occurred_at", first.window_s), *self.group_by]
         if self.is_histogram:
             kept = kept.filter(pl.col(first.column).is_not_null())
             frame = kept.group_by(*key, first.column).agg(events=pl.len().cast(pl.Int64))
@@ -237,14 +241,22 @@ class _Grouping:
         return frame.with_columns(group_key=group_key(first.group_by))
 
 
-def _groupings(rules: Iterable[WindowRule]) -> list[_Grouping]:
+def _groupings(rules: Iterable[WindowRule], schema: Mapping[str, pl.DataType]) -> list[_Grouping]:
     shared, alone = defaultdict(list), []
+
+    def grouping(group: Sequence[WindowRule], *, is_histogram: bool) -> _Grouping:
+        columns = [
+            pl.col(name).str.head(MAX_GROUP_TEXT) if schema[name] == pl.String else pl.col(name)
+            for name in group[0].group_by
+        ]
+        return _Grouping(rules=group, is_histogram=is_histogram, group_by=columns)
+
     for rule in rules:
         if rule.metric.metric_type is MetricType.HISTOGRAM:
-            alone.append(_Grouping(rules=[rule], is_histogram=True))
+            alone.append(grouping([rule], is_histogram=True))
         else:
             shared[rule.window_s, rule.group_by].append(rule)
-    return [_Grouping(rules=group, is_histogram=False) for group in shared.values()] + alone
+    return [grouping(group, is_histogram=False) for group in shared.values()] + alone
 
 
 def _aggregates(rule: WindowRule) -> list[pl.Expr]:

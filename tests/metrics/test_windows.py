@@ -240,3 +240,13 @@ def test_a_windowed_rule_is_not_kept_with_each_transaction():
 
     assert result.data["COUNTER"].to_list() == ['{"both":1}']
     assert {"rule:both", "rule:windowed"} <= set(result.window_values.columns)
+
+
+def test_a_long_value_is_cut_so_that_its_cell_can_be_stored():
+    """Values that begin alike share a cell: a text of any length must not hold up a partition."""
+    frame = with_attributes({"brand": "x" * 100 + "1"}, {"brand": "x" * 5000})
+
+    (row,) = window_rows(frame, rule(group_by=["brand"]))
+
+    assert row["group_key"] == '{"brand":"' + "x" * 100 + '"}'
+    assert row["transactions"] == 2

@@ -14,7 +14,7 @@ from payflow.lib.errors import ConfigurationError
 
 
 class Command(BaseCommand):
-    help = "Import, activate and list versions of transaction schemas and metric rule sets."
+    help = "Import, activate and list versions of transaction schemas and rule sets."
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
