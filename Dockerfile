@@ -1,10 +1,13 @@
-# Any value of OTEL adds the extra for traces: docker build --build-arg OTEL=1 .
+# Any value of OTEL adds the extra for traces, of AZURE that for Azure:
+# docker build --build-arg OTEL=1 --build-arg AZURE=1 .
 FROM python:3.11-slim-bookworm AS build
 ARG OTEL
-COPY requirements/base.txt requirements/otel.txt /tmp/
+ARG AZURE
+COPY requirements/base.txt requirements/otel.txt requirements/azure.txt /tmp/
 RUN python -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --requirement /tmp/base.txt \
-        ${OTEL:+--requirement /tmp/otel.txt}
+        ${OTEL:+--requirement /tmp/otel.txt} \
+        ${AZURE:+--requirement /tmp/azure.txt}
 
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --home-dir /var/lib/payflow --create-home payflow

@@ -40,6 +40,7 @@ bench: dev
 requirements: dev
 	@cd requirements && ../$(BIN)/uv pip compile -q --no-header --python-version 3.11 base.in -o base.txt
 	@cd requirements && ../$(BIN)/uv pip compile -q --no-header --python-version 3.11 otel.in -o otel.txt
+	@cd requirements && ../$(BIN)/uv pip compile -q --no-header --python-version 3.11 azure.in -o azure.txt
 	@cd requirements && ../$(BIN)/uv pip compile -q --no-header --python-version 3.11 dev.in -o dev.txt
 
 base dev:
