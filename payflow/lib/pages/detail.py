@@ -54,7 +54,9 @@ class Head:
 class Card:
     """One card: facts, or a table, or any HTML; `empty` is said when it holds nothing.
 
-    A table shows its first `fold` rows until a person asks for all (0: all at once).
+    A table shows its first `fold` rows until a person asks for all (0: all at once). `flush` is
+    HTML that reaches to the edges and brings its own padding, `corner` stands at the right of the
+    title, `foot` under everything. `tone` (ok, info, warn, bad, mark) colours the card's edge.
     """
 
     title: str
@@ -63,8 +65,12 @@ class Card:
     heads: Sequence[Head] = ()
     rows: Sequence[Sequence[Shown]] = ()
     html: Shown = ""
+    flush: Shown = ""
     empty: str = ""
     more: Button | None = None
+    corner: Shown = ""
+    foot: Shown = ""
+    tone: str = ""
     fold: int = 0
 
     @property
