@@ -6,7 +6,10 @@ The apps above register at `ready()`. A validator raises ConfigurationError with
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from configuration.compatibility import Compatibility
 
 #: (document, name) -> anything; raises ConfigurationError
 Validator = Callable[[Mapping[str, Any], str], object]
@@ -14,10 +17,13 @@ Validator = Callable[[Mapping[str, Any], str], object]
 BundleValidator = Callable[[Mapping[str, Any]], object]
 #: broker type, settings -> anything; raises ConfigurationError
 SourceValidator = Callable[[str, Mapping[str, Any]], object]
+#: documents of two schemas, old and new -> what a change from one to the other would break
+Comparison = Callable[[Mapping[str, Any], Mapping[str, Any]], "Compatibility"]
 
 _documents: dict[str, Validator] = {}
 _bundle: list[BundleValidator] = []
 _source: list[SourceValidator] = []
+_comparison: list[Comparison] = []
 
 
 def register(
@@ -25,11 +31,13 @@ def register(
     documents: Mapping[str, Validator],
     bundle: BundleValidator,
     source: SourceValidator,
+    compatibility: Comparison,
 ) -> None:
     """Called once, by the app that evaluates."""
     _documents.update(documents)
     _bundle[:] = [bundle]
     _source[:] = [source]
+    _comparison[:] = [compatibility]
 
 
 def validate_document(kind: str, document: Mapping[str, Any], name: str) -> None:
@@ -45,3 +53,8 @@ def validate_bundle(content: Mapping[str, Any]) -> None:
 def validate_source(broker_type: str, settings: Mapping[str, Any]) -> None:
     """Raises ConfigurationError when a source's settings are wrong."""
     _source[0](broker_type, settings)
+
+
+def compare_schemas(old: Mapping[str, Any], new: Mapping[str, Any]) -> Compatibility:
+    """What the change from one schema document to another would break; never raises."""
+    return _comparison[0](old, new)

@@ -14,6 +14,7 @@ class IngestionConfig(AppConfig):
         from configuration import validators  # noqa: PLC0415
         from ingestion.bundles import compile_bundle, known_attributes  # noqa: PLC0415
         from ingestion.parsing import compile_schema  # noqa: PLC0415
+        from ingestion.parsing.compatibility import compare_schemas  # noqa: PLC0415
         from ingestion.sources.factory import ConsumerFactory  # noqa: PLC0415
         from metrics.trial import check_rules  # noqa: PLC0415
 
@@ -29,4 +30,5 @@ class IngestionConfig(AppConfig):
             },
             bundle=compile_bundle,
             source=ConsumerFactory.validate,
+            compatibility=compare_schemas,
         )

@@ -62,9 +62,12 @@ class Problem:
     #: JSON pointer (RFC 6901) to the place, e.g. "/columns/amount/unit"
     pointer: str
     message: str
+    #: of the text it was read from, from 1; 0: not known
+    line: int = 0
 
     def __str__(self) -> str:
-        return f"{self.pointer or '/'}: {self.message}"
+        line = f"line {self.line}, " if self.line else ""
+        return f"{line}{self.pointer or '/'}: {self.message}"
 
 
 class ConfigurationError(Permanent):
