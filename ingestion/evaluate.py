@@ -79,7 +79,7 @@ def evaluate(batch: MessageBatch, bundle: CompiledBundle) -> Outcome:
 
     One message is one part for now, so the ordinal of a part is the index of its message.
     """
-    parsed = bundle.schema.parse(batch.bodies)
+    parsed = bundle.schema.parse(batch.bodies, batch.headers)
     columns = _complete(parsed.columns, batch)
     columns, ahead = _split_future(columns)
     metrics = bundle.metrics.extract(columns)
@@ -92,22 +92,24 @@ def evaluate(batch: MessageBatch, bundle: CompiledBundle) -> Outcome:
         ],
         how="horizontal",
     )
-    failed = [_refused(row, errors, parsed) for row, errors in parsed.failures.items()]
+    failed = [_refused(place, errors, parsed) for place, errors in parsed.failures.items()]
     return Outcome(
         parts=len(batch),
         accepted=accepted,
         findings=findings.rows,
         failed=sorted(failed + ahead, key=lambda part: part.ordinal),
-        ignored=parsed.ignored,
+        ignored=[row for row, _ in parsed.ignored],
         rule_failures=merge_failures(metrics.errors, findings.errors),
     )
 
 
-def _refused(row: int, errors: tuple[ValidationError, ...], parsed: Parsed) -> FailedPart:
-    names = parsed.names.get(row)
+def _refused(
+    place: tuple[int, int], errors: tuple[ValidationError, ...], parsed: Parsed
+) -> FailedPart:
+    names = parsed.names.get(place)
     return FailedPart(
-        ordinal=row,
-        part=0,
+        ordinal=place[0],
+        part=place[1],
         stage=stage_of(errors[0].constraint),
         errors=errors,
         transaction_id=names.transaction_id if names else "",
@@ -137,7 +139,6 @@ def _complete(columns: pl.DataFrame, batch: MessageBatch) -> pl.DataFrame:
         columns = _identify_by_position(columns, coordinates)
     window_end = pl.col("occurred_at").dt.truncate("5m") + WINDOW
     return columns.with_columns(
-        part=pl.lit(0, pl.Int32),
         key_hex=pl.col("event_key").bin.encode("hex"),
         late=window_end + LATE_AFTER < pl.col("broker_time"),
     )

@@ -38,7 +38,8 @@ _DTYPES: dict[Kind, pl.DataType] = {
     Kind.INTEGER: pl.Int64(),
     Kind.BOOLEAN: pl.Boolean(),
 }
-_KEYED = {"row": pl.UInt32(), "event_key": pl.Binary(), "payload_hash": pl.Int64()}
+_PLACES = {"row": pl.UInt32(), "part": pl.Int32()}
+_KEYED = {**_PLACES, "event_key": pl.Binary(), "payload_hash": pl.Int64()}
 _HOUR_US = 3_600_000_000
 _SEPARATOR = "\0"
 # What JSON strings must escape. NUL is not among mapped texts; \x7f and above may stay.
@@ -52,9 +53,9 @@ def dtype_of(column: Column) -> pl.DataType:
 
 
 def mapped_schema(document: Document) -> dict[str, pl.DataType]:
-    """The columns that both paths fill: row, the canonical ones, the attributes."""
+    """The columns that both paths fill: row and part, the canonical ones, the attributes."""
     return {
-        "row": pl.UInt32(),
+        **_PLACES,
         **{name: _DTYPES[kind] for name, kind in COLUMNS.items()},
         **{column.name: dtype_of(column) for column in document.attributes},
     }

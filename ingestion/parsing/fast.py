@@ -154,8 +154,9 @@ class FastPath:
         self._values = [
             plans[name].value if name in plans else _absent(name, dtype)
             for name, dtype in schema.items()
-            if name != "row"
+            if name not in {"row", "part"}
         ]
+        self._values.append(pl.lit(0, pl.Int32).alias("part"))
         conditions = [c for plan in plans.values() for c in plan.conditions]
         for node in self._nodes:
             conditions += checks(wires[node.path], node)

@@ -100,6 +100,6 @@ class TransactionParser:
 
     def _transaction(self, row: dict[str, Any]) -> ParsedTransaction:
         attributes = {name: row.pop(name) for name in self._schema.attributes}
-        del row["row"]
+        del row["row"], row["part"]
         row["payment_status"] = TransactionStatus(row["payment_status"])
         return ParsedTransaction(**row, attributes=attributes)

@@ -21,16 +21,21 @@ SMALL_BATCH = 48
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parsed:
-    """A batch after parsing; every message is in exactly one of the three."""
+    """A batch after parsing; every part of every message is in exactly one of the three.
 
-    #: accepted events in message order, one row each
+    A part is named by the index of its message and its number within it, from 0.
+    """
+
+    #: accepted events, one row each, sorted by `row` (message index) and `part`
     columns: pl.DataFrame
-    #: by message index
-    failures: dict[int, tuple[ValidationError, ...]]
-    #: message indexes that the route leaves to others
-    ignored: list[int]
-    #: by message index: what failed events are called, where that could be read
-    names: dict[int, Names] = field(default_factory=dict)
+    #: by (row, part)
+    failures: dict[tuple[int, int], tuple[ValidationError, ...]]
+    #: (row, part) of what the route leaves to others, sorted
+    ignored: list[tuple[int, int]]
+    #: by (row, part): what failed events are called, where that could be read
+    names: dict[tuple[int, int], Names] = field(default_factory=dict)
+    #: parts of each message; a message that fails or is ignored whole has one. None: one each
+    parts: Sequence[int] | None = None
 
 
 def compile_schema(document: Mapping[str, Any], *, name: str) -> CompiledSchema:
@@ -55,8 +60,15 @@ class CompiledSchema:
         self._finisher = Finisher(document)
         self._schema = mapped_schema(document)
 
-    def parse(self, bodies: Sequence[bytes]) -> Parsed:
-        """Columns, failures and ignored messages of a batch; pure."""
+    def parse(
+        self,
+        bodies: Sequence[bytes],
+        headers: Sequence[bytes | None] | None = None,  # noqa: ARG002
+    ) -> Parsed:
+        """Columns, failures and ignored parts of a batch; pure.
+
+        `headers` are those of each message, JSON objects as the producer wrote them.
+        """
         small = len(bodies) < SMALL_BATCH
         return self.parse_slowly(bodies) if small else self.parse_by_columns(bodies)
 
@@ -67,7 +79,7 @@ class CompiledSchema:
         taken = self._fast.take(bodies)
         if not taken.rest:
             columns = self._finisher.finish(taken.mapped)
-            return Parsed(columns=columns, failures={}, ignored=taken.ignored)
+            return Parsed(columns=columns, failures={}, ignored=[(at, 0) for at in taken.ignored])
         return self._judge(bodies, taken)
 
     def parse_slowly(self, bodies: Sequence[bytes]) -> Parsed:
@@ -82,24 +94,24 @@ class CompiledSchema:
 
     def columns_of(self, verdict: Verdict) -> pl.DataFrame:
         """The one row of an accepted verdict."""
-        return self._finisher.finish(self._table([{"row": 0, **(verdict.values or {})}]))
+        return self._finisher.finish(self._table([{"row": 0, "part": 0, **(verdict.values or {})}]))
 
     def _judge(self, bodies: Sequence[bytes], taken: Taken) -> Parsed:
         """The slow path's verdicts on the rest, put in order with what was taken."""
         rows: list[dict[str, Value | None]] = []
         failures = {}
         names = {}
-        ignored = list(taken.ignored)
+        ignored = [(at, 0) for at in taken.ignored]
         for index in taken.rest:
             verdict = self._slow.judge(bodies[index])
             if verdict.values is not None:
-                rows.append({"row": index, **verdict.values})
+                rows.append({"row": index, "part": 0, **verdict.values})
             elif verdict.ignored:
-                ignored.append(index)
+                ignored.append((index, 0))
             else:
-                failures[index] = verdict.errors
+                failures[index, 0] = verdict.errors
                 if verdict.names is not None:
-                    names[index] = verdict.names
+                    names[index, 0] = verdict.names
         mapped = taken.mapped
         if rows:
             mapped = pl.concat([mapped, self._table(rows)]).sort("row")

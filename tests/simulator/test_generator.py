@@ -65,7 +65,7 @@ def test_valid_events_pass_the_shipped_schema_and_the_others_do_not(shape: Shape
     parsed = schema(shape).parse([event.body for event in events])
 
     invalid = {n for n, event in enumerate(events) if event.kind is Kind.INVALID}
-    assert set(parsed.failures) == invalid
+    assert {row for row, _ in parsed.failures} == invalid
     assert parsed.ignored == []
     assert len(parsed.columns) == len(events) - len(invalid)
 

@@ -230,6 +230,8 @@ def assert_agree(schema: CompiledSchema, bodies: list[bytes]) -> Parsed:
     assert fast.columns.schema == slow.columns.schema
     assert fast.columns.rows() == slow.columns.rows()
     # rows() takes -0.0 for 0.0; the hash is over the bits
-    verdicts = sorted([*fast.failures, *fast.ignored, *fast.columns["row"]])
-    assert verdicts == list(range(len(bodies)))
+    accepted = fast.columns.select("row", "part").rows()
+    verdicts = sorted([*fast.failures, *fast.ignored, *accepted])
+    parts = fast.parts or [1] * len(bodies)
+    assert verdicts == [(row, part) for row, count in enumerate(parts) for part in range(count)]
     return fast

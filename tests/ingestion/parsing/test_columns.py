@@ -130,7 +130,7 @@ def test_an_identity_attribute_must_be_there():
 
     parsed = schema.parse([json.dumps({**EVENT, "count": None}).encode()])
 
-    assert [e.constraint for e in parsed.failures[0]] == ["required"]
+    assert [e.constraint for e in parsed.failures[0, 0]] == ["required"]
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,7 @@ def test_the_columns_are_those_of_the_contract():
     """Names, order and types of the result, also when nothing is accepted."""
     expected = {
         "row": pl.UInt32,
+        "part": pl.Int32,
         "event_key": pl.Binary,
         "payload_hash": pl.Int64,
         "transaction_id": pl.String,

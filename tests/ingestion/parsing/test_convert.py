@@ -28,7 +28,7 @@ def _parse(
     body = "{" + ",".join(f'"{name}":{text}' for name, text in {**EVENT, **event}.items()) + "}"
     parsed = assert_agree(compile_schema(document, name="t"), [body.encode()])
     if parsed.failures:
-        return parsed.failures[0][0].constraint
+        return parsed.failures[0, 0][0].constraint
     return parsed.columns.row(0, named=True)
 
 
