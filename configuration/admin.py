@@ -14,9 +14,9 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from configuration import source_page, sources, version_admin
+from configuration.bundling import refresh_bundle
 from configuration.forms import SourceForm
 from configuration.models import Source
-from configuration.versions import refresh_bundle
 from payflow.lib.pages.admin import Empty, PageAdmin
 from payflow.lib.pages.detail import Confirmation, Detail
 from payflow.lib.pages.display import (

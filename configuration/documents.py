@@ -44,11 +44,7 @@ def read_document(path: Path) -> tuple[str, str, dict[str, Any]]:
     A schema has `columns`, a metric rule set `metrics`, a compliance rule set `rules`. Raises
     ConfigurationError when it is none of them, or no YAML that can be kept.
     """
-    document = _load(path)
-    if not isinstance(document, dict):
-        raise _problem(f"{path.name} holds no mapping")
-    if text := _unstorable(document):
-        raise _problem(f"{path.name} holds {text}, which no version can keep")
+    document = parse_text(_text(path), label=path.name)
     name = document.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise _problem(
@@ -66,7 +62,27 @@ def read_document(path: Path) -> tuple[str, str, dict[str, Any]]:
     )
 
 
-def _load(path: Path) -> Any:
+def parse_text(text: str, *, label: str = "the text") -> dict[str, Any]:
+    """The document that a YAML or JSON text says.
+
+    Raises ConfigurationError when it is none, or none that a version can keep.
+    """
+    if len(text.encode(errors="surrogatepass")) > _MAX_SIZE:
+        raise _problem(f"{label} is larger than {_MAX_SIZE:,} bytes")
+    try:
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader, only stricter
+    except yaml.YAMLError as exc:
+        raise _problem(f"{label} is no YAML or JSON: {exc}") from exc
+    except RecursionError as exc:
+        raise _problem(f"{label} is nested too deeply") from exc
+    if not isinstance(document, dict):
+        raise _problem(f"{label} holds no mapping")
+    if unstorable := _unstorable(document):
+        raise _problem(f"{label} holds {unstorable}, which no version can keep")
+    return document
+
+
+def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_SIZE + 1)
@@ -75,11 +91,9 @@ def _load(path: Path) -> Any:
     if len(data) > _MAX_SIZE:
         raise _problem(f"{path.name} is larger than {_MAX_SIZE:,} bytes")
     try:
-        return yaml.load(data.decode(), Loader=_Loader)  # noqa: S506  a SafeLoader, only stricter
-    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        return data.decode()
+    except UnicodeDecodeError as exc:
         raise _problem(f"{path.name} is no YAML or JSON: {exc}") from exc
-    except RecursionError as exc:
-        raise _problem(f"{path.name} is nested too deeply") from exc
 
 
 def _unstorable(value: Any, depth: int = 0) -> str:

@@ -8,8 +8,8 @@ from django import forms
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from configuration import validators
+from configuration.bundling import USED_BY
 from configuration.models import ConfigurationVersion, Source
-from configuration.versions import USED_BY
 from payflow.lib.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import display
 
 from configuration import source_page
+from configuration.bundling import USED_BY
 from configuration.models import Activation, Bundle, ConfigurationVersion, Source
-from configuration.versions import USED_BY
 from payflow.lib.pages.admin import Empty, ReadOnlyAdmin
 from payflow.lib.pages.detail import Card, Detail
 from payflow.lib.pages.display import moment, mono, pill, pretty_json, row_link

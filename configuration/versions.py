@@ -1,129 +1,196 @@
-"""Versions of schemas and rule sets: import, activate, and the bundles that follow from them."""
+"""Versions of schemas and rule sets while they are made: drafts, and documents imported as such.
+
+A draft may be wrong: it keeps what is wrong with it, and cannot go live (activation.py).
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max
-from django.utils import timezone
+from django.db.models.functions import Now
 
-from configuration import validators
-from configuration.models import Activation, Bundle, ConfigurationVersion, Source
-from payflow.lib.errors import ConfigurationError, Problem
-from payflow.lib.version import ENGINE_VERSION
+from configuration import audit, validators
+from configuration.bundling import checksum, lock_configuration
+from configuration.documents import parse_text
+from configuration.models import ConfigurationVersion
+from payflow.lib.errors import ConfigurationError, Permanent, Problem
 
 Kind = ConfigurationVersion.Kind
 Status = ConfigurationVersion.Status
 
-#: kind of a version -> field of a source that names the one it uses
-USED_BY: Mapping[str, str] = {
-    Kind.SCHEMA: "schema_name",
-    Kind.METRICS: "metrics_name",
-    Kind.COMPLIANCE: "compliance_name",
-}
+
+class NotADraft(Permanent):
+    """Only drafts can be edited: make a new draft from this version."""
+
+
+class StaleDraft(Permanent):
+    """Somebody else saved this draft meanwhile: nothing was overwritten."""
 
 
 def import_document(
-    *, kind: str, name: str, document: Mapping[str, Any], note: str = "", author: User | None = None
+    *,
+    kind: str,
+    name: str,
+    document: Mapping[str, Any],
+    text: str = "",
+    note: str = "",
+    author: User | None = None,
 ) -> ConfigurationVersion:
     """A new draft, or the version that already has this content.
 
     Raises ConfigurationError when the document does not compile: no version is made.
     """
     validators.validate_document(kind, document, name)
-    digest = checksum(document)
-    versions = ConfigurationVersion.objects.filter(kind=kind, name=name)
-    same = versions.filter(checksum=digest).first()
-    if same is not None:
-        return same
-    last = versions.aggregate(last=Max("number"))["last"] or 0
-    return ConfigurationVersion.objects.create(
-        kind=kind,
-        name=name,
-        number=last + 1,
-        document=document,
-        checksum=digest,
-        note=note,
-        author=author,
-    )
-
-
-def activate(version: ConfigurationVersion, *, by: User | None = None) -> list[Source]:
-    """Make a version the active one and give every source that uses it a new bundle.
-
-    Returns these sources; what went live is kept as an Activation. Raises ConfigurationError when
-    a bundle would not compile: nothing changes then.
-    """
     with transaction.atomic():
-        active = ConfigurationVersion.objects.select_for_update().filter(
-            kind=version.kind, name=version.name, status=Status.ACTIVE
+        lock_configuration()
+        digest = checksum(document)
+        versions = ConfigurationVersion.objects.filter(kind=kind, name=name)
+        same = versions.filter(checksum=digest).order_by("-activated_at", "number").first()
+        if same is not None:
+            return same
+        return _add(
+            kind=kind,
+            name=name,
+            document=document,
+            text=text,
+            checksum=digest,
+            note=note,
+            author=author,
         )
-        previous = active.first()
-        active.exclude(pk=version.pk).update(status=Status.RETIRED)
-        version.status = Status.ACTIVE
-        version.activated_at = timezone.now()
-        version.save(update_fields=["status", "activated_at"])
-        if previous != version:
-            Activation.objects.create(version=version, previous=previous, activated_by=by)
-        sources = list(Source.objects.filter(**{USED_BY[version.kind]: version.name}))
-        for source in sources:
-            refresh_bundle(source)
-    return sources
 
 
-def refresh_bundle(source: Source) -> Bundle:
-    """Build the bundle of what is active for a source now, and make it the source's own.
+def create_draft(
+    *,
+    kind: str,
+    name: str,
+    text: str,
+    author: User | None = None,
+    note: str = "",
+    base: ConfigurationVersion | None = None,
+    origin: str = "",
+) -> ConfigurationVersion:
+    """A new draft of a text, kept even when it is wrong: its `problems` say what is."""
+    document, problems = check_text(kind, name, text)
+    with transaction.atomic():
+        lock_configuration()
+        return _add(
+            kind=kind,
+            name=name,
+            document=document,
+            text=text,
+            checksum=_checksum(document, text),
+            problems=_as_json(problems),
+            note=note,
+            author=author,
+            base=base,
+            origin=origin,
+        )
 
-    Raises ConfigurationError naming what is missing or what does not compile.
-    """
-    content = bundle_content(source)
-    validators.validate_bundle(content)
-    bundle, _ = Bundle.objects.get_or_create(
-        source=source, hash=checksum(content), defaults={"content": content}
+
+def new_draft_from(version: ConfigurationVersion, *, author: User | None) -> ConfigurationVersion:
+    """A draft with the content of any version, under the next number."""
+    return create_draft(
+        kind=version.kind,
+        name=version.name,
+        text=text_of(version),
+        author=author,
+        base=version,
     )
-    if source.active_bundle_id != bundle.pk:
-        source.active_bundle = bundle
-        source.save(update_fields=["active_bundle"])
-    return bundle
 
 
-def bundle_content(source: Source) -> dict[str, Any]:
-    """All that evaluate() needs of a source, as one JSON document."""
-    return {
-        "source": source.name,
-        "routes": [{"schema": _active(Kind.SCHEMA, source.schema_name, "/schema_name")}],
-        "metrics": _active(Kind.METRICS, source.metrics_name, "/metrics_name"),
-        "compliance": _active(Kind.COMPLIANCE, source.compliance_name, "/compliance_name"),
-        "engine_version": ENGINE_VERSION,
-    }
+def save_draft(
+    version: ConfigurationVersion,
+    text: str,
+    *,
+    by: User | None,
+    note: str | None = None,
+    expected: str | None = None,
+) -> ConfigurationVersion:
+    """Put another text into a draft; `expected` is the checksum that its editor began with.
+
+    An approval that was asked for is asked for no longer: it was about the old text. Raises
+    NotADraft and StaleDraft.
+    """
+    document, problems = check_text(version.kind, version.name, text)
+    with transaction.atomic():
+        row = _draft(version)
+        if expected is not None and row.checksum != expected:
+            raise StaleDraft
+        row.document, row.text = document, text
+        row.checksum = _checksum(document, text)
+        row.problems = _as_json(problems)
+        row.note = row.note if note is None else note[:512]
+        row.approval_asked_at = row.approval_asked_by = None
+        row.approval_reason = ""
+        row.saved_at = Now()
+        row.save()
+        audit.record("saved", _in_words(row), by=by, version=row, checksum=row.checksum)
+    row.refresh_from_db()
+    return row
 
 
-def checksum(document: Mapping[str, Any]) -> str:
-    """SHA-256 of the canonical JSON text."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+def discard_draft(version: ConfigurationVersion, *, by: User | None) -> None:
+    """Delete a draft; its number is not given again while later ones exist. Raises NotADraft."""
+    with transaction.atomic():
+        row = _draft(version)
+        audit.record("discarded", _in_words(row), by=by, checksum=row.checksum)
+        row.delete()
 
 
-def _active(kind: str, name: str, pointer: str) -> dict[str, Any]:
-    version = ConfigurationVersion.objects.filter(
-        kind=kind, name=name, status=Status.ACTIVE
-    ).first()
-    if version is None:
-        known = ", ".join(
-            ConfigurationVersion.objects.filter(kind=kind, status=Status.ACTIVE)
-            .order_by("name")
-            .values_list("name", flat=True)
-        )
-        raise ConfigurationError(
-            Problem(
-                pointer=pointer,
-                message=f"no active {Kind(kind).label.lower()} is named {name!r}; "
-                f"active are: {known or 'none'}",
-            )
-        )
-    return {"name": name, "version": version.number, "document": version.document}
+def check_text(kind: str, name: str, text: str) -> tuple[dict[str, Any], list[Problem]]:
+    """(document, everything that is wrong with it); {} when it cannot be read. Never raises."""
+    try:
+        document = parse_text(text)
+    except ConfigurationError as exc:
+        return {}, exc.problems
+    if document.get("name") != name:
+        problem = Problem(pointer="/name", message=f"must be {name!r}: a version keeps its name")
+        return document, [problem]
+    try:
+        validators.validate_document(kind, document, name)
+    except ConfigurationError as exc:
+        return document, exc.problems
+    return document, []
+
+
+def text_of(version: ConfigurationVersion) -> str:
+    """The YAML of a version: as its author wrote it, or made of its document."""
+    if version.text:
+        return version.text
+    return yaml.safe_dump(version.document, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _draft(version: ConfigurationVersion) -> ConfigurationVersion:
+    row = ConfigurationVersion.objects.select_for_update().get(pk=version.pk)
+    if not row.is_draft or row.activated_at is not None:
+        raise NotADraft
+    return row
+
+
+def _add(*, kind: str, name: str, author: User | None, **values: Any) -> ConfigurationVersion:
+    """The next version of a name; under the lock of the configuration."""
+    versions = ConfigurationVersion.objects.filter(kind=kind, name=name)
+    last = versions.aggregate(last=Max("number"))["last"] or 0
+    row = ConfigurationVersion.objects.create(
+        kind=kind, name=name, number=last + 1, author=author, **values
+    )
+    audit.record("drafted", _in_words(row), by=author, version=row, origin=row.origin)
+    return row
+
+
+def _checksum(document: Mapping[str, Any], text: str) -> str:
+    return checksum(document) if document else hashlib.sha256(text.encode()).hexdigest()
+
+
+def _as_json(problems: list[Problem]) -> list[dict[str, str]]:
+    return [{"pointer": problem.pointer, "message": problem.message} for problem in problems]
+
+
+def _in_words(version: ConfigurationVersion) -> str:
+    return f"{version.get_kind_display().lower()} {version}"

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from configuration.models import Source
-from configuration.versions import refresh_bundle
+from configuration.bundling import refresh_bundle
 from ingestion.drain import Drainer
 from ingestion.models import Partition
 from ingestion.pipeline import Committed

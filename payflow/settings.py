@@ -172,6 +172,8 @@ PAYFLOW: dict[str, Any] = {
     "HORIZON_DAYS": read_int("PAYFLOW_HORIZON_DAYS", default=7, minimum=1),
     #: hours after which a drain task ends and is refilled, for memory hygiene
     "SEAT_HOURS": read_int("PAYFLOW_SEAT_HOURS", default=4, minimum=1),
+    #: the author of a version cannot make it live: another person does
+    "FOUR_EYES": read_bool("PAYFLOW_FOUR_EYES", default=False),
     #: keys the hashes of bodies in which card data was found
     "SCRUB_KEY": read_secret("PAYFLOW_SCRUB_KEY", fallback_file=STATE_DIR / "scrub-key"),
     #: what Prometheus shows to read /metrics

@@ -7,6 +7,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from payflow.lib.clock import ClockTimestamp
+
 
 class ConfigurationVersion(models.Model):
     """One version of a transaction schema, a metric rule set or a compliance rule set."""
@@ -84,6 +86,11 @@ class ConfigurationVersion(models.Model):
                 condition=Q(kind__in=["schema", "metrics", "compliance"]),
                 name="configuration_versions_kind",
             ),
+            # prevents that what is known to be wrong is live
+            models.CheckConstraint(
+                condition=~Q(status="active") | Q(problems=[]),
+                name="configuration_versions_active_is_valid",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -133,7 +140,10 @@ class Activation(models.Model):
         related_name="+",
         help_text="The version that was active until then.",
     )
-    activated_at = models.DateTimeField(help_text="By the clock of the database.")
+    activated_at = models.DateTimeField(
+        db_default=ClockTimestamp(),
+        help_text="By the clock of the database, to which workers answer.",
+    )
     activated_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from configuration.models import Bundle
-from configuration.versions import checksum
+from configuration.bundling import checksum
 from ingestion import archive
 from ingestion.bundles import CompiledBundle, compile_bundle
 from ingestion.verify.report import Difference, Kind, Report

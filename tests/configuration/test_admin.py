@@ -7,8 +7,9 @@ import json
 import pytest
 from django.contrib.admin.models import LogEntry
 
+from configuration.activation import activate
 from configuration.models import Bundle, ConfigurationVersion, Source
-from configuration.versions import activate, import_document
+from configuration.versions import import_document
 from ingestion.models import Partition
 from payflow.lib.pages.display import list_url, row_url
 

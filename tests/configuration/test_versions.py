@@ -16,8 +16,10 @@ from django.core.management.base import CommandError
 from django.db import IntegrityError, connection, transaction
 
 from configuration import versions
+from configuration.activation import activate, sources_of
+from configuration.bundling import checksum, refresh_bundle
 from configuration.models import Bundle, ConfigurationVersion, Source
-from configuration.versions import activate, checksum, import_document, refresh_bundle
+from configuration.versions import import_document
 from payflow.lib.errors import ConfigurationError
 from payflow.lib.version import ENGINE_VERSION
 
@@ -127,7 +129,7 @@ def test_activation_retires_the_old_version_and_gives_each_source_its_bundle():
     unmoved, old = other.active_bundle_id, active("schema", "transaction")
     new = import_document(kind="schema", name="transaction", document=described("new"))
 
-    sources = activate(new)
+    sources = sources_of(activate(new))
 
     old.refresh_from_db()
     assert (old.status, new.status) == ("retired", "active")

@@ -17,7 +17,8 @@ from django.db.models import Sum
 
 from configuration.models import Bundle, ConfigurationVersion, Source
 from configuration.sources import pause, resume
-from configuration.versions import activate, import_document
+from configuration.activation import activate
+from configuration.versions import import_document
 from deadletter.models import FailedItem
 from ingestion import partitions, pipeline
 from ingestion.archive import archive_storage

@@ -11,7 +11,8 @@ from django.db import connection
 from django.db.models import Sum
 
 from configuration.models import ConfigurationVersion
-from configuration.versions import activate, import_document
+from configuration.activation import activate
+from configuration.versions import import_document
 from deadletter.models import FailedItem, FailureGroup
 from ingestion import archive
 from ingestion.models import ArchiveFile, Batch, BatchOutcome, Partition

@@ -20,7 +20,8 @@ from django.core.management.base import CommandError
 from django.db import OperationalError, connection
 
 from configuration.models import Bundle, ConfigurationVersion
-from configuration.versions import activate, import_document
+from configuration.activation import activate
+from configuration.versions import import_document
 from deadletter.models import FailedItem
 from ingestion import archive, pipeline, store
 from ingestion.drain import Drainer

@@ -22,7 +22,7 @@ from django.db import connection, transaction
 from psycopg.sql import SQL, Identifier
 
 from configuration.models import Bundle
-from configuration.versions import checksum
+from configuration.bundling import checksum
 from ingestion import archive
 from ingestion.management.commands.verify import moment
 from ingestion.models import Batch, Partition

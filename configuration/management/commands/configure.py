@@ -7,9 +7,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from configuration.activation import activate, sources_of
+from configuration.bundling import refresh_bundle
 from configuration.documents import read_document
 from configuration.models import ConfigurationVersion, Source
-from configuration.versions import activate, import_document, refresh_bundle
+from configuration.versions import import_document
 from payflow.lib.errors import ConfigurationError
 
 
@@ -39,7 +41,7 @@ class Command(BaseCommand):
         try:
             kind, name, document = read_document(path)
             version = import_document(kind=kind, name=name, document=document, note=note)
-            sources = activate(version) if live else []
+            sources = sources_of(activate(version)) if live else []
         except ConfigurationError as exc:
             lines = "\n".join(f"  {problem}" for problem in exc.problems)
             raise CommandError(f"{path} is refused:\n{lines}") from exc

@@ -7,9 +7,11 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand
 
+from configuration.activation import activate
+from configuration.bundling import refresh_bundle
 from configuration.documents import read_document
 from configuration.models import ConfigurationVersion, Source
-from configuration.versions import activate, import_document, refresh_bundle
+from configuration.versions import import_document
 from ingestion.leaves import ensure_leaves
 
 _ROOT: Final = Path(__file__).resolve().parents[3]

@@ -14,7 +14,8 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from configuration.models import Bundle, ConfigurationVersion
-from configuration.versions import activate, import_document
+from configuration.activation import activate
+from configuration.versions import import_document
 from ingestion.bundles import load_bundle
 from ingestion.models import Batch
 from metrics.models import AggregateHistogram, MetricWindow, NormalizedTransaction, Violation

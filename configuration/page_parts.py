@@ -1,0 +1,49 @@
+"""What apps above add to the page of a version: configuration cannot know them.
+
+They register at `ready()`; a builder returns None where its part has nothing to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Literal
+
+from django.http import HttpRequest
+
+from configuration.models import ConfigurationVersion
+from payflow.lib.pages.detail import Button, Card
+
+Place = Literal["main", "side"]
+CardBuilder = Callable[[HttpRequest, ConfigurationVersion], Card | None]
+ButtonBuilder = Callable[[HttpRequest, ConfigurationVersion], Button | None]
+
+_cards: Final[dict[str, list[tuple[int, CardBuilder]]]] = {"main": [], "side": []}
+_buttons: Final[list[tuple[int, ButtonBuilder]]] = []
+
+
+def add_card(place: Place, order: int, build: CardBuilder) -> None:
+    """A card of the wide (main) or narrow (side) column; low orders come first."""
+    _cards[place].append((order, build))
+
+
+def add_button(order: int, build: ButtonBuilder) -> None:
+    """A button in the head of the page."""
+    _buttons.append((order, build))
+
+
+def cards(
+    request: HttpRequest, version: ConfigurationVersion, place: Place
+) -> list[tuple[int, Card]]:
+    """(order, card) of what others have to say about a version, in order."""
+    built = ((order, build(request, version)) for order, build in sorted(_cards[place], key=_order))
+    return [(order, card) for order, card in built if card is not None]
+
+
+def buttons(request: HttpRequest, version: ConfigurationVersion) -> list[tuple[int, Button]]:
+    """(order, button) of what can be done with a version elsewhere, in order."""
+    built = ((order, build(request, version)) for order, build in sorted(_buttons, key=_order))
+    return [(order, button) for order, button in built if button is not None]
+
+
+def _order(entry: tuple[int, object]) -> int:
+    return entry[0]
