@@ -1,7 +1,7 @@
 """drain: the loop that Celery's seats, `manage.py drain` and `ingest_file` all run.
 
     1. Once a second   say that we live, take or give back partitions for a fair share
-    2. Every poll      read which bundle each source runs now
+    2. Every poll      read which bundle each source runs now, and answer at once when it changed
     3. Every batch     process() it (pipeline.py), acknowledge it
     4. A bad world     forget what was read, back off, read the checkpoint again
 
@@ -23,9 +23,10 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from ingestion import leases
-from ingestion.holdings import Holdings, SourceReader, backoff_s
+from ingestion.holdings import Holdings
 from ingestion.leases import Lease, Slot
 from ingestion.pipeline import Committed, process
+from ingestion.readers import SourceReader, backoff_s
 from ingestion.sources.base import MessageBatch
 from payflow.lib import tracing
 from payflow.lib.errors import CheckpointMoved, PositionLost, Retryable, SourceUnavailable
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 #: seconds that one poll waits for messages: also the longest wait for a stop
 POLL_S: Final = 0.25
 TICK_S: Final = 1.0
+#: seconds between looks which bundles are active; also before a batch, and while a broker is away
+LOOK_S: Final = 0.1
 #: seconds between looks for sources and partitions that are new
 DISCOVER_S: Final = 10.0
 
@@ -65,7 +68,7 @@ class Drainer:
         self._slot: Slot | None = None
         self._failures = 0
         # monotonic times at which these are due
-        self._tick_at = self._discover_at = self._renew_at = 0.0
+        self._tick_at = self._look_at = self._discover_at = self._renew_at = 0.0
 
     def run(self, *, until_idle: bool = False, deadline: float | None = None) -> None:
         """Drain until stopped, until `deadline` (monotonic), or until everything is read."""
@@ -91,8 +94,7 @@ class Drainer:
         """One round over all sources; True if any message was taken."""
         if time.monotonic() >= self._tick_at:
             self._tick()
-        if self._holdings.read_bundles():
-            self._tick_at = 0.0  # acknowledge at once
+        self._look()
         readers = [reader for reader in self._holdings if reader.held]
         if not readers:
             self.stop.wait(POLL_S)
@@ -101,8 +103,17 @@ class Drainer:
         taken = [self._drain_source(reader, wait_s=wait_s) for reader in readers]
         return any(taken)
 
+    def _look(self) -> None:
+        """Follow the active bundles: of many sources some wait long for their turn, or a broker."""
+        if time.monotonic() < self._look_at:
+            return
+        if self._holdings.follow_bundles():
+            self._tick_at = 0.0  # the drainer's own row says it, too
+        self._look_at = time.monotonic() + LOOK_S
+
     def _drain_source(self, reader: SourceReader, *, wait_s: float) -> bool:
         """Take one batch of a source, if there is one."""
+        self._look()
         if reader.bundle is None or reader.is_resting:
             self.stop.wait(wait_s / 4)
             return False
@@ -196,7 +207,7 @@ class Drainer:
         )
         self._holdings.forget_all()
         connection.close()
-        self._tick_at = self._renew_at = 0.0
+        self._tick_at = self._look_at = self._renew_at = 0.0
         if not isinstance(exc, CheckpointMoved):
             self.stop.wait(delay)
 

@@ -9,22 +9,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from django.db import connection
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from configuration.models import Source
-from ingestion import archive, leases
-from ingestion.bundles import CompiledBundle, load_bundle
-from ingestion.leases import Lease
+from ingestion import leases
+from ingestion.following import Following
 from ingestion.models import Partition
-from ingestion.sources.base import Checkpoint, MessageConsumer
+from ingestion.readers import SourceReader, backoff_s
+from ingestion.sources.base import Checkpoint
 from ingestion.sources.factory import ConsumerFactory
 from payflow.lib.errors import (
-    BundleMissing,
     CheckpointMoved,
     ConfigurationError,
     Permanent,
@@ -34,51 +32,12 @@ from payflow.lib.errors import (
 
 logger = logging.getLogger(__name__)
 
-#: seconds before the next try: doubled with each failure in a row, up to the maximum
-BACKOFF_FIRST_S: Final = 0.1
-BACKOFF_MAX_S: Final = 5.0
-_ACTIVE_BUNDLES = """
-SELECT id, active_bundle_id, paused_at IS NOT NULL FROM sources WHERE id = ANY(%s)
-"""
 _NOTE_LAG = """
 UPDATE partitions p SET lag_events = l.events, lag_seconds = l.seconds, lag_at = now()
 FROM unnest(%(ids)s::bigint[], %(events)s::bigint[], %(seconds)s::float[])
     AS l (id, events, seconds)
 WHERE p.id = l.id
 """
-
-
-def backoff_s(failures: int) -> float:
-    """Seconds to wait after so many failures in a row."""
-    return min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0**failures)
-
-
-@dataclass(slots=True)
-class SourceReader:
-    """One source as this process reads it: its consumer and what it holds of it."""
-
-    source: Source
-    consumer: MessageConsumer
-    #: leases held, by partition name
-    held: dict[str, Lease] = field(default_factory=dict)
-    #: partitions that committed under the lease held now
-    proven: set[str] = field(default_factory=set)
-    bundle: CompiledBundle | None = None
-    #: active, but it did not load: the last good one stays
-    refused_bundle: int | None = None
-    failures: int = 0
-    #: monotonic time before which the broker is left alone
-    retry_at: float = 0.0
-
-    @property
-    def is_resting(self) -> bool:
-        return time.monotonic() < self.retry_at
-
-    def drop(self, partition: str) -> None:
-        """Forget a partition, whatever its row says."""
-        self.held.pop(partition, None)
-        self.proven.discard(partition)
-        self.consumer.release(partition)
 
 
 class Holdings:
@@ -101,6 +60,7 @@ class Holdings:
         self._only = partition
         self._settings = settings_of_source
         self._readers: dict[int, SourceReader] = {}
+        self._following = Following(owner)
         #: what went wrong with a partition while the database could not be told, by its id
         self.errors: dict[int, str] = {}
         #: partitions that should be read and that nobody holds
@@ -167,38 +127,14 @@ class Holdings:
             ignore_conflicts=True,
         )
 
-    def read_bundles(self) -> bool:
-        """Look which bundles are active; True if any changed here (it should be acknowledged)."""
-        if not self._readers:
-            return False
-        with connection.cursor() as cursor:
-            cursor.execute(_ACTIVE_BUNDLES, [list(self._readers)])
-            rows = cursor.fetchall()
-        changed = False
-        for source_id, bundle_id, paused in rows:
-            reader = self._readers[source_id]
-            if paused:
-                for name in list(reader.held):
-                    self.give_back(reader, name)
-            running = reader.bundle.id if reader.bundle else None
-            if bundle_id not in (None, running, reader.refused_bundle):
-                changed |= self._load(reader, bundle_id)
+    def follow_bundles(self) -> bool:
+        """Take the bundles that are active; True if any changed here. Paused sources are let go."""
+        changed = self._following.look(self._readers)
+        for source in self._following.paused:
+            reader = self._readers[source]
+            for name in list(reader.held):
+                self.give_back(reader, name)
         return changed
-
-    def _load(self, reader: SourceReader, bundle_id: int) -> bool:
-        try:
-            bundle = load_bundle(bundle_id)
-        except BundleMissing as exc:
-            reader.refused_bundle = bundle_id
-            logger.error(  # noqa: TRY400  the sentence says it all
-                "bundle does not load, the last good one stays: %s",
-                exc,
-                extra={"action": "bundle_refused", "source": reader.source.name},
-            )
-            return False
-        archive.keep_bundle(digest=bundle.hash, content=bundle.content)
-        reader.bundle = bundle
-        return True
 
     # --- leases ------------------------------------------------------------------------------
 
