@@ -16,7 +16,7 @@ from payflow.lib.references import REFERENCE
 class RedisStreamsSettings:
     """Where the streams are."""
 
-    #: `env:NAME`, or an address without a password
+    #: a reference, or an address without a password
     url: str
     #: prefix; partition n is the stream `<stream>.<n>`
     stream: str
@@ -40,7 +40,7 @@ def parse_settings(settings: Mapping[str, Any]) -> RedisStreamsSettings:
         ),
     )
     if parsed.url and not _is_safe_url(parsed.url):
-        rule = "it must be env:NAME, or redis://, rediss:// or unix:// without a password"
+        rule = "it must be env:NAME, keyvault:NAME, or redis://, rediss:// or unix:// without a password"
         reader.refuse("url", rule, secret=True)
     if parsed.stream and not re.fullmatch(r"[\w:.{}-]+", parsed.stream, re.ASCII):
         reader.refuse("stream", "it must be of letters, digits and _ : . { } -")

@@ -1,8 +1,9 @@
 """Environment readers that fail loudly and name the variable.
 
 Every variable NAME may instead be given as NAME_FILE, the path of a file that holds the value (as
-Docker and Kubernetes mount secrets). An empty value counts as unset. An error names the variable
-and the rule, never the value: it may be a secret.
+Docker and Kubernetes mount secrets), or stand in an Azure Key Vault: `NAME=keyvault:SECRET`
+(payflow/lib/vault.py). An empty value counts as unset. An error names the variable and the rule,
+never the value: it may be a secret.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from payflow.lib.errors import Permanent
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+_VAULT = "keyvault:"
 
 
 class BadEnvironment(Permanent):
@@ -129,9 +131,21 @@ def _raw(name: str) -> str | None:
     file = os.environ.get(f"{name}_FILE", "").strip()
     if value and file:
         raise BadEnvironment(f"{name} and {name}_FILE are both set; keep one of them.")
+    if value.startswith(_VAULT) and name != "PAYFLOW_KEYVAULT_URL":
+        return _from_vault(name, value)
     if not file:
         return value or None
     try:
         return Path(file).read_text(encoding="utf-8").strip() or None
     except OSError as exc:
         raise BadEnvironment(f"{name}_FILE cannot be read: {exc.strerror}.") from exc
+
+
+def _from_vault(name: str, reference: str) -> str:
+    # vault.py reads its own address with this module
+    from payflow.lib.vault import read_vault_secret  # noqa: PLC0415
+
+    try:
+        return read_vault_secret(reference)
+    except BadEnvironment as exc:
+        raise BadEnvironment(f"{name} cannot be read: {exc}") from exc
