@@ -40,7 +40,10 @@ def parse_settings(settings: Mapping[str, Any]) -> RedisStreamsSettings:
         ),
     )
     if parsed.url and not _is_safe_url(parsed.url):
-        rule = "it must be env:NAME, keyvault:NAME, or redis://, rediss:// or unix:// without a password"
+        rule = (
+            "it must be env:NAME or keyvault:NAME, or redis://, rediss:// or unix:// "
+            "without a password"
+        )
         reader.refuse("url", rule, secret=True)
     if parsed.stream and not re.fullmatch(r"[\w:.{}-]+", parsed.stream, re.ASCII):
         reader.refuse("stream", "it must be of letters, digits and _ : . { } -")
