@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,19 +45,25 @@ def read_document(path: Path) -> tuple[str, str, dict[str, Any]]:
     ConfigurationError when it is none of them, or no YAML that can be kept.
     """
     document = parse_text(_text(path), label=path.name)
+    kind, name = kind_and_name(document, label=path.name)
+    return kind, name, document
+
+
+def kind_and_name(document: Mapping[str, Any], *, label: str = "the text") -> tuple[str, str]:
+    """What a document is, by its first keys. Raises ConfigurationError when it is nothing."""
     name = document.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise _problem(
             "a name is required: letters, digits, `_`, `.` and `-`, at most 64", pointer="/name"
         )
     if "columns" in document:
-        return ConfigurationVersion.Kind.SCHEMA, name, document
+        return ConfigurationVersion.Kind.SCHEMA, name
     if "metrics" in document or "extractors" in document:
-        return ConfigurationVersion.Kind.METRICS, name, document
+        return ConfigurationVersion.Kind.METRICS, name
     if "rules" in document:
-        return ConfigurationVersion.Kind.COMPLIANCE, name, document
+        return ConfigurationVersion.Kind.COMPLIANCE, name
     raise _problem(
-        f"{path.name} is no transaction schema (`columns`), no metric rule set (`metrics`) and no "
+        f"{label} is no transaction schema (`columns`), no metric rule set (`metrics`) and no "
         "compliance rule set (`rules`)"
     )
 
