@@ -147,7 +147,7 @@ def sources_of(entry: Activation) -> list[Source]:
 
 
 def _refuse_changed(row: ConfigurationVersion, seen: ConfigurationVersion) -> None:
-    if row.checksum != seen.checksum:
+    if row.text != seen.text or row.checksum != seen.checksum:
         raise _problem(f"{row} was saved again meanwhile: look at it once more")
 
 

@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import IntegrityError, connection, transaction
 
-from configuration import versions
+from configuration import bundling
 from configuration.activation import activate, sources_of
 from configuration.bundling import checksum, refresh_bundle
 from configuration.models import Bundle, ConfigurationVersion, Source
@@ -217,7 +217,7 @@ def test_a_bundle_is_its_content_and_is_built_once():
 def test_another_engine_is_another_bundle(monkeypatch):
     """After an upgrade that changes results, `configure refresh` gives each source a new one."""
     old = Source.objects.get(name="demo").active_bundle_id
-    monkeypatch.setattr(versions, "ENGINE_VERSION", ENGINE_VERSION + 1)
+    monkeypatch.setattr(bundling, "ENGINE_VERSION", ENGINE_VERSION + 1)
     monkeypatch.setattr("configuration.validators._bundle", [lambda _content: None])
     out = StringIO()
 

@@ -258,8 +258,7 @@ def test_changes_are_points_of_shares_and_percents_of_all_else(now, before, is_s
 
 def test_a_changed_rule_and_activations_are_marked(see, version):
     """The chart says where a definition changed, the foot which versions there are."""
-    Activation.objects.create(version=version)
-    Activation.objects.update(activated_at=minutes(10))
+    Activation.objects.create(version=version, activated_at=minutes(10))
     add_window("by_merchant", minutes(0), rule_version=9)
     add_window("by_merchant", minutes(40), rule_version=-4)
 
