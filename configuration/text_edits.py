@@ -52,7 +52,8 @@ class _Dumper(yaml.SafeDumper):
 
     def represent(self, data: Any) -> None:
         node = self.represent_data(data)
-        node.flow_style = False
+        if isinstance(node, yaml.CollectionNode):
+            node.flow_style = False
         self.serialize(node)
 
     def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> Any:
@@ -84,7 +85,8 @@ def _is_short(value: Any) -> bool:
 def _changed(document: Any, edit: Edit) -> Any:
     """A copy of the document with the edit made; mappings on the way are made where none are."""
     fresh = copy.deepcopy(document)
-    place, last = fresh, edit.path[-1]
+    place: Any = fresh
+    last: Any = edit.path[-1]
     for key in edit.path[:-1]:
         if isinstance(place, dict) and not isinstance(place.get(key), dict | list):
             if edit.value is REMOVED:
