@@ -1,16 +1,16 @@
-"""Documents as people write them: YAML or JSON files that become versions."""
+"""Documents as people write them: YAML or JSON texts that become versions."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from configuration.models import ConfigurationVersion
+from configuration.yaml_text import Unreadable, load
 from payflow.lib.errors import ConfigurationError, Problem
 
 #: what a schema or rule set may be called: it stands in addresses, paths and commands
@@ -18,74 +18,102 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 #: bytes; a document of thousands of rules is smaller
 _MAX_SIZE: Final = 2**20
 _MAX_DEPTH: Final = 50
+#: of one text; a reader mends the first ones first
+_MAX_PROBLEMS: Final = 20
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key stands once, and nothing refers to something else."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A file that holds a schema or a rule set."""
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise _refused(event, "aliases are not supported: write it out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                raise _refused(key, f"the key {key.value!r} stands here twice")
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
+    #: schema, metrics or compliance
+    kind: str
+    name: str
+    document: dict[str, Any]
+    #: as its author wrote it
+    text: str
+    #: JSON pointer -> line of the text, from 1
+    lines: Mapping[str, int]
 
 
-def read_document(path: Path) -> tuple[str, str, dict[str, Any]]:
-    """(kind, name, document) of a file.
+def read_file(path: Path) -> Written:
+    """The document of a file.
 
     A schema has `columns`, a metric rule set `metrics`, a compliance rule set `rules`. Raises
     ConfigurationError when it is none of them, or no YAML that can be kept.
     """
-    document = parse_text(_text(path), label=path.name)
-    kind, name = kind_and_name(document, label=path.name)
-    return kind, name, document
-
-
-def kind_and_name(document: Mapping[str, Any], *, label: str = "the text") -> tuple[str, str]:
-    """What a document is, by its first keys. Raises ConfigurationError when it is nothing."""
+    text = _text(path)
+    document, lines = read_text(text, label=path.name)
     name = document.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise _problem(
-            "a name is required: letters, digits, `_`, `.` and `-`, at most 64", pointer="/name"
+            "a name is required: letters, digits, `_`, `.` and `-`, at most 64",
+            pointer="/name",
+            line=lines.get("/name", 0),
         )
+    kind = kind_of(document)
+    if kind is None:
+        raise _problem(
+            f"{path.name} is no transaction schema (`columns`), no metric rule set (`metrics`) and "
+            "no compliance rule set (`rules`)"
+        )
+    return Written(kind=kind, name=name, document=document, text=text, lines=lines)
+
+
+def read_document(path: Path) -> tuple[str, str, dict[str, Any]]:
+    """(kind, name, document) of a file; raises as read_file does."""
+    written = read_file(path)
+    return written.kind, written.name, written.document
+
+
+def kind_of(document: Mapping[str, Any]) -> str | None:
+    """What a document is, by its keys; None when it is nothing that payflow knows."""
     if "columns" in document:
-        return ConfigurationVersion.Kind.SCHEMA, name
+        return ConfigurationVersion.Kind.SCHEMA
     if "metrics" in document or "extractors" in document:
-        return ConfigurationVersion.Kind.METRICS, name
-    if "rules" in document:
-        return ConfigurationVersion.Kind.COMPLIANCE, name
-    raise _problem(
-        f"{label} is no transaction schema (`columns`), no metric rule set (`metrics`) and no "
-        "compliance rule set (`rules`)"
-    )
+        return ConfigurationVersion.Kind.METRICS
+    return ConfigurationVersion.Kind.COMPLIANCE if "rules" in document else None
 
 
-def parse_text(text: str, *, label: str = "the text") -> dict[str, Any]:
-    """The document that a YAML or JSON text says.
+def read_text(text: str, *, label: str = "the text") -> tuple[dict[str, Any], dict[str, int]]:
+    """(document, JSON pointer -> line) of a YAML or JSON text.
 
     Raises ConfigurationError when it is none, or none that a version can keep.
     """
     if len(text.encode(errors="surrogatepass")) > _MAX_SIZE:
         raise _problem(f"{label} is larger than {_MAX_SIZE:,} bytes")
     try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader, only stricter
-    except yaml.YAMLError as exc:
-        raise _problem(f"{label} is no YAML or JSON: {exc}") from exc
-    except RecursionError as exc:
-        raise _problem(f"{label} is nested too deeply") from exc
+        document, lines = load(text)
+    except Unreadable as exc:
+        raise _problem(f"{label} is no YAML or JSON: {exc}", line=exc.line) from exc
     if not isinstance(document, dict):
-        raise _problem(f"{label} holds no mapping")
-    if unstorable := _unstorable(document):
-        raise _problem(f"{label} holds {unstorable}, which no version can keep")
-    return document
+        raise _problem(f"{label} holds no mapping: it begins with `name: ..`")
+    problems = [
+        problem for problem, _ in zip(_unstorable(document, ""), range(_MAX_PROBLEMS), strict=False)
+    ]
+    if problems:
+        raise ConfigurationError(placed(problems, lines))
+    return document, lines
+
+
+def parse_text(text: str, *, label: str = "the text") -> dict[str, Any]:
+    """The document that a YAML or JSON text says; raises as read_text does."""
+    return read_text(text, label=label)[0]
+
+
+def placed(problems: Iterable[Problem], lines: Mapping[str, int]) -> list[Problem]:
+    """The problems with the line of their place, or of the nearest place around it."""
+    return [
+        problem if problem.line else replace(problem, line=_line(problem.pointer, lines))
+        for problem in problems
+    ]
+
+
+def _line(pointer: str, lines: Mapping[str, int]) -> int:
+    while pointer and pointer not in lines:
+        pointer = pointer.rpartition("/")[0]
+    # the whole document stands on no line
+    return lines[pointer] if pointer else 0
 
 
 def _text(path: Path) -> str:
@@ -97,37 +125,40 @@ def _text(path: Path) -> str:
     if len(data) > _MAX_SIZE:
         raise _problem(f"{path.name} is larger than {_MAX_SIZE:,} bytes")
     try:
-        return data.decode()
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise _problem(f"{path.name} is no YAML or JSON: {exc}") from exc
 
 
-def _unstorable(value: Any, depth: int = 0) -> str:
-    """What PostgreSQL's JSON cannot hold, in words; "" when there is nothing."""
-    if depth > _MAX_DEPTH:
-        return f"more than {_MAX_DEPTH} levels"
-    if isinstance(value, str):
-        if "\0" in value:
-            return "a NUL character"
-        return "half a character" if any("\ud800" <= c <= "\udfff" for c in value) else ""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "a number that is not finite"
-    if isinstance(value, dict):
-        parts = [*value, *value.values()]
+def _unstorable(value: Any, pointer: str) -> Iterator[Problem]:
+    """What PostgreSQL's JSON cannot hold."""
+    if pointer.count("/") > _MAX_DEPTH:
+        yield Problem(pointer=pointer, message=f"stands more than {_MAX_DEPTH} levels deep")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            place = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+            if text := _unstorable_text(name):
+                yield Problem(pointer=pointer, message=f"a key {text}")
+                continue
+            yield from _unstorable(item, place)
     elif isinstance(value, list):
-        parts = value
-    else:
-        return (
-            ""
-            if value is None or isinstance(value, bool | int | float)
-            else f"a {type(value).__name__}"
-        )
-    return next((text for part in parts if (text := _unstorable(part, depth + 1))), "")
+        for number, item in enumerate(value):
+            yield from _unstorable(item, f"{pointer}/{number}")
+    elif isinstance(value, str):
+        if text := _unstorable_text(value):
+            yield Problem(pointer=pointer, message=text)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield Problem(pointer=pointer, message="a number that is not finite cannot be kept")
+    elif not (value is None or isinstance(value, bool | int | float)):
+        message = f"a {type(value).__name__} cannot be kept: write it in quotes"
+        yield Problem(pointer=pointer, message=message)
 
 
-def _refused(place: Any, text: str) -> yaml.YAMLError:
-    return yaml.constructor.ConstructorError(None, None, text, place.start_mark)
+def _unstorable_text(text: str) -> str:
+    if "\0" in text:
+        return "holds a NUL character"
+    return "holds half a character" if any("\ud800" <= c <= "\udfff" for c in text) else ""
 
 
-def _problem(message: str, *, pointer: str = "") -> ConfigurationError:
-    return ConfigurationError(Problem(pointer=pointer, message=message))
+def _problem(message: str, *, pointer: str = "", line: int = 0) -> ConfigurationError:
+    return ConfigurationError(Problem(pointer=pointer, message=message, line=line))

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 
 from configuration import audit, validators
 from configuration.bundling import checksum, lock_configuration
-from configuration.documents import parse_text
+from configuration.documents import placed, read_text
 from configuration.models import ConfigurationVersion
 from payflow.lib.errors import ConfigurationError, Permanent, Problem
 
@@ -147,16 +147,16 @@ def discard_draft(version: ConfigurationVersion, *, by: User | None) -> None:
 def check_text(kind: str, name: str, text: str) -> tuple[dict[str, Any], list[Problem]]:
     """(document, everything that is wrong with it); {} when it cannot be read. Never raises."""
     try:
-        document = parse_text(text)
+        document, lines = read_text(text)
     except ConfigurationError as exc:
         return {}, exc.problems
     if document.get("name") != name:
         problem = Problem(pointer="/name", message=f"must be {name!r}: a version keeps its name")
-        return document, [problem]
+        return document, placed([problem], lines)
     try:
         validators.validate_document(kind, document, name)
     except ConfigurationError as exc:
-        return document, exc.problems
+        return document, placed(exc.problems, lines)
     return document, []
 
 

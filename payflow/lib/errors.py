@@ -66,8 +66,9 @@ class Problem:
     line: int = 0
 
     def __str__(self) -> str:
-        line = f"line {self.line}, " if self.line else ""
-        return f"{line}{self.pointer or '/'}: {self.message}"
+        where = self.pointer if self.line else self.pointer or "/"
+        line = f"line {self.line}" if self.line else ""
+        return f"{', '.join(filter(None, (line, where)))}: {self.message}"
 
 
 class ConfigurationError(Permanent):

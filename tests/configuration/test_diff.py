@@ -283,8 +283,22 @@ JSON = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                "name columns json_schema properties required items metrics route identity in "
-                "rules map first additionalProperties".split()
+                [
+                    "name",
+                    "columns",
+                    "json_schema",
+                    "properties",
+                    "required",
+                    "items",
+                    "metrics",
+                    "route",
+                    "identity",
+                    "in",
+                    "rules",
+                    "map",
+                    "first",
+                    "additionalProperties",
+                ]
             ),
             inner,
             max_size=4,

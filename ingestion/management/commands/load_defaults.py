@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand
 
 from configuration.activation import activate
 from configuration.bundling import refresh_bundle
-from configuration.documents import read_document
+from configuration.documents import read_file
 from configuration.models import ConfigurationVersion, Source
 from configuration.versions import import_document
 from ingestion.leaves import ensure_leaves
@@ -42,10 +42,13 @@ class Command(BaseCommand):
 
         In no transaction: rules are tried first, which takes as long as it takes.
         """
-        kind, name, document = read_document(path)
+        written = read_file(path)
+        kind, name = written.kind, written.name
         versions = ConfigurationVersion.objects.filter(kind=kind, name=name)
         if versions.filter(status="active").exists():
             return
-        version = import_document(kind=kind, name=name, document=document, note="shipped")
+        version = import_document(
+            kind=kind, name=name, document=written.document, text=written.text, note="shipped"
+        )
         activate(version)
         self.stdout.write(f"{version.get_kind_display()} {version}: active")

@@ -1,0 +1,128 @@
+"""Texts become documents, and every part of one knows its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from configuration.documents import placed, read_file, read_text
+from payflow.lib.errors import ConfigurationError, Problem
+
+TEXT = """\
+name: cards
+# a remark
+columns:
+  amount: {path: money.value,
+           unit: minor}
+  channel:
+    first:
+      - channel
+      - a/b
+json_schema: {required: [id]}
+"""
+
+
+def test_each_part_has_its_line():
+    """Keys and entries of lists, by JSON pointer, from 1; comments count as lines."""
+    _, lines = read_text(TEXT)
+
+    assert lines["/columns"] == 3
+    assert lines["/columns/amount/path"] == 4
+    assert lines["/columns/amount/unit"] == 5
+    assert lines["/columns/channel/first/1"] == 9
+    assert lines["/json_schema/required/0"] == 10
+
+
+def test_problems_get_the_line_of_the_nearest_place():
+    """What is missing is shown where it should be; the whole document has no line."""
+    _, lines = read_text(TEXT)
+    pointers = ["/columns/amount/round", "/columns/channel/first/7", "", "/nothing"]
+
+    found = placed([Problem(pointer=pointer, message="m") for pointer in pointers], lines)
+
+    assert [problem.line for problem in found] == [4, 7, 0, 0]
+    assert str(found[0]) == "line 4, /columns/amount/round: m"
+    assert str(found[2]) == "/: m"
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        # YAML 1.1 has more booleans and numbers than a payment file can bear
+        ("NO", "NO"),
+        ("yes", "yes"),
+        ("on", "on"),
+        ("12:30", "12:30"),
+        ("0123", "0123"),
+        ("1_000", "1_000"),
+        ("0x1f", "0x1f"),
+        ("2026-01-31", "2026-01-31"),
+        ("True", True),
+        ("-7", -7),
+        ("1.5e3", 1500.0),
+        ("null", None),
+        ("~", None),
+        ("", None),
+    ],
+)
+def test_plain_words_of_yaml(written, said):
+    """Country codes, times of day and account numbers stay the text they are."""
+    document, _ = read_text(f"value: {written}")
+
+    assert document["value"] == said
+    assert type(document["value"]) is type(said)
+
+
+def test_json_is_read_as_json():
+    """With tabs, and numbers like 1e5 that YAML takes for text; lines are known too."""
+    document, lines = read_text('{\n\t"columns": {},\n\t"maximum": 1e5\n}')
+
+    assert document == {"columns": {}, "maximum": 100_000.0}
+    assert lines["/maximum"] == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("a: 1\nb: [", 2, "expected the node content"),
+        ("a: 1\na: 2", 2, "the key 'a' stands here twice"),
+        ('{"a": 1,\n"a": 2}', 2, "the key 'a' stands here twice"),
+        ("map:\n  true: completed", 2, "keys are text: write it in quotes ('true')"),
+        ("map:\n  5: completed", 2, "keys are text: write it in quotes ('5')"),
+        ("? [a]\n: 1", 1, "keys are text"),
+        ("a: &x 1\nb: *x", 2, "aliases are not supported: write it out"),
+        ("a: 1\n---\nb: 2", 2, "found another document"),
+        ("a: 1\nb: \x01", 2, "the character #x0001 cannot stand here"),
+        (f"a: {'9' * 5_000}", 1, "a number has at most 4,000 digits"),
+        ("a: " + "[" * 3_000, 0, "nested too deeply"),
+        ("a:\n  b: .nan", 2, "not finite"),
+        ('{"a": 1e999}', 1, "not finite"),
+        ('a: 1\nb: "x\\0"', 2, "holds a NUL character"),
+        ('a: 1\n"x\\0": 1', 0, "a key holds a NUL character"),
+        ('a: 1\nb: "\\ud800"', 2, "holds half a character"),
+        ("a: !!set {x}", 1, "a set cannot be kept"),
+        ("a: " + "[" * 60 + "]" * 60, 1, "more than 50 levels deep"),
+        ("- a", 0, "holds no mapping"),
+        ("x" * 2**20 + "x", 0, "is larger than 1,048,576 bytes"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_with_its_line(text, line, message):
+    """Never a traceback; the line is the one to look at."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_text(text)
+
+    (problem,) = caught.value.problems
+    assert message in problem.message
+    assert problem.line == line
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path):
+    """As editors on Windows write it; the text keeps its comments."""
+    path = tmp_path / "cards.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
+
+    written = read_file(path)
+
+    assert (written.kind, written.name) == ("schema", "cards")
+    assert written.text == TEXT
