@@ -14,14 +14,15 @@ from typing import Any, Final
 import yaml
 
 _TAG: Final = "tag:yaml.org,2002:"
-#: plain words that mean something: (tag, pattern, first characters)
+#: plain words that mean something: (tag, pattern, first characters). A part of what PyYAML's
+#: dumper puts in quotes as text, so that what it wrote is read back as it was.
 _WORDS: Final = (
     ("bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), "tTfF"),
     ("int", re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z"), "-+0123456789"),
     (
         "float",
         re.compile(
-            r"(?:[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+            r"(?:(?:[-+]?[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+][0-9]+)?"
             r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
         ),
         "-+0123456789.",

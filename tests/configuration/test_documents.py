@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from configuration.documents import placed, read_file, read_text
 from payflow.lib.errors import ConfigurationError, Problem
@@ -60,7 +63,7 @@ def test_problems_get_the_line_of_the_nearest_place():
         ("2026-01-31", "2026-01-31"),
         ("True", True),
         ("-7", -7),
-        ("1.5e3", 1500.0),
+        ("1.5e+3", 1500.0),
         ("null", None),
         ("~", None),
         ("", None),
@@ -72,6 +75,21 @@ def test_plain_words_of_yaml(written, said):
 
     assert document["value"] == said
     assert type(document["value"]) is type(said)
+
+
+@given(
+    text=st.text(max_size=8)
+    | st.text("0123456789.eE+-:_xo~ ", max_size=8)
+    | st.sampled_from(["yes", "No", "true", "null", "~", ".inf", "<<", "=", "2026-01-31"])
+)
+def test_what_is_exported_is_read_back(text):
+    """Texts that look like numbers, dates or booleans stay texts on the way out and in."""
+    assume(all(char.isprintable() or char == "\n" for char in text))
+    document = {"value": text, "number": 1e22, "small": -0.5, "list": [1, True, None]}
+
+    again, _ = read_text(yaml.safe_dump(document, allow_unicode=True))
+
+    assert again == document
 
 
 def test_json_is_read_as_json():
