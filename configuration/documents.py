@@ -42,8 +42,12 @@ def read_file(path: Path) -> Written:
     A schema has `columns`, a metric rule set `metrics`, a compliance rule set `rules`. Raises
     ConfigurationError when it is none of them, or no YAML that can be kept.
     """
-    text = _text(path)
-    document, lines = read_text(text, label=path.name)
+    return tell(_text(path), label=path.name)
+
+
+def tell(text: str, *, label: str = "the text") -> Written:
+    """What a text is, by its keys and its name; raises ConfigurationError as read_file does."""
+    document, lines = read_text(text, label=label)
     name = document.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise _problem(
@@ -54,7 +58,7 @@ def read_file(path: Path) -> Written:
     kind = kind_of(document)
     if kind is None:
         raise _problem(
-            f"{path.name} is no transaction schema (`columns`), no metric rule set (`metrics`) and "
+            f"{label} is no transaction schema (`columns`), no metric rule set (`metrics`) and "
             "no compliance rule set (`rules`)"
         )
     return Written(kind=kind, name=name, document=document, text=text, lines=lines)
