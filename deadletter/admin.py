@@ -11,6 +11,8 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
+from configuration.cause_line import UNDO, likely, undo_buttons
+from configuration.causes import cause_near, causes_near
 from deadletter import group_page, item_page
 from deadletter.filters import GroupFilter, ReasonFilter
 from deadletter.models import FailedItem, FailureGroup
@@ -100,7 +102,7 @@ class FailedItemAdmin(KeysetAdmin):
 
 @admin.register(FailureGroup)
 class FailureGroupAdmin(ReadOnlyAdmin):
-    list_display = ("cause", "n_count", "source", "schema_name", "stage", "first", "last")
+    list_display = ("cause", "likely", "n_count", "source", "schema_name", "stage", "first", "last")
     list_filter = (ReasonFilter, ("source", RelatedDropdownFilter))
     list_select_related = ("source",)
     search_fields = ("reason", "field")
@@ -115,6 +117,21 @@ class FailureGroupAdmin(ReadOnlyAdmin):
     def cause(self, row: FailureGroup) -> str:
         return str(row)
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """The list, with what changed shortly before each group began: one query for all."""
+        changelist = super().get_changelist_instance(request)
+        rows = list(changelist.result_list)
+        causes = causes_near({row.pk: (row.first_seen, row.source_id) for row in rows})
+        may_undo = request.user.has_perm(UNDO)
+        for row in rows:
+            row.likely_cause = likely(causes.get(row.pk), may_undo=may_undo)
+        changelist.result_list = rows
+        return changelist
+
+    @display(description="changed before")
+    def likely(self, row: FailureGroup) -> SafeString:
+        return row.likely_cause
+
     @display(description="items")
     def n_count(self, row: FailureGroup) -> str:
         return count(row.count)
@@ -127,8 +144,9 @@ class FailureGroupAdmin(ReadOnlyAdmin):
     def last(self, row: FailureGroup) -> SafeString:
         return moment(row.last_seen)
 
-    def detail(self, request: HttpRequest, row: FailureGroup) -> Detail:  # noqa: ARG002
+    def detail(self, request: HttpRequest, row: FailureGroup) -> Detail:
         what, helps = meaning_of(row.reason)
+        cause = cause_near(row.first_seen, row.source)
         all_items = Button(
             label=f"All {count(row.count)} items",
             url=list_url("deadletter.faileditem", group=row.pk),
@@ -136,8 +154,11 @@ class FailureGroupAdmin(ReadOnlyAdmin):
         return Detail(
             title=str(row),
             meta=[row.stage, f"{count(row.count)} items"],
-            notices=[Notice(kind="warn", icon="error", title=what or row.reason, text=helps)],
-            buttons=[all_items],
+            notices=[
+                *([group_page.cause_notice(cause)] if cause else []),
+                Notice(kind="warn", icon="error", title=what or row.reason, text=helps),
+            ],
+            buttons=[*undo_buttons(request, cause), all_items],
             main=[group_page.per_hour_card(row), group_page.newest_card(row)],
             side=[
                 Card(

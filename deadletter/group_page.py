@@ -7,11 +7,14 @@ from typing import Final
 
 from django.db.models import Sum
 from django.utils import timezone
+from django.utils.html import format_html
 
+from configuration.causes import Cause
+from configuration.changes import changes_between, marks_of
 from deadletter.models import FailedItem, FailureCount, FailureGroup
 from payflow.lib.pages.charts import Bar, bar_chart
-from payflow.lib.pages.detail import Card, Head
-from payflow.lib.pages.display import UNKNOWN, moment, mono, row_link
+from payflow.lib.pages.detail import Card, Head, Notice
+from payflow.lib.pages.display import UNKNOWN, link, moment, mono, row_link, span
 
 _NEWEST: Final = 10
 
@@ -37,11 +40,44 @@ def per_hour_card(row: FailureGroup) -> Card:
         )
         for start in starts
     ]
+    until = starts[-1] + timedelta(hours=1)
+    marks = marks_of(changes_between(starts[0], until), since=starts[0], until=until)
     return Card(
         title="Items per hour",
         sub="last 48 hours, by arrival",
-        html=bar_chart(bars, label="Items per hour", unit="items", height=120),
+        html=bar_chart(bars, label="Items per hour", unit="items", height=120, marks=marks),
     )
+
+
+def cause_notice(cause: Cause) -> Notice:
+    """What changed shortly before the very first item of a group: likely its cause."""
+    title = f"First failure {span(cause.seconds)} after {cause.name} {cause.verb}"
+    entry = cause.activation
+    if entry is None:
+        return Notice(
+            kind="bad",
+            icon="bolt",
+            title=title,
+            text=format_html("A worker of this release was first seen at {}.", moment(cause.at)),
+        )
+    by = f" by {entry.activated_by}" if entry.activated_by else ""
+    why = (
+        f", \N{LEFT DOUBLE QUOTATION MARK}{entry.reason}\N{RIGHT DOUBLE QUOTATION MARK}"
+        if entry.reason
+        else ""
+    )
+    after = f" It replaced {entry.previous}." if entry.previous else ""
+    still = "" if cause.can_be_undone else " It is no longer the active one."
+    text = format_html(
+        "Activated at {}{}{}.{}{} {}",
+        moment(cause.at),
+        by,
+        why,
+        after,
+        still,
+        link(cause.url, f"See {cause.name}"),
+    )
+    return Notice(kind="bad", icon="bolt", title=title, text=text)
 
 
 def newest_card(row: FailureGroup) -> Card:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.safestring import SafeString
+
+from payflow.lib.pages.display import UNKNOWN
 
 
 class FailureGroup(models.Model):
@@ -21,6 +24,9 @@ class FailureGroup(models.Model):
     first_seen = models.DateTimeField()
     last_seen = models.DateTimeField()
     count = models.BigIntegerField(default=0)
+
+    #: what changed shortly before it began; the list of groups sets it
+    likely_cause: SafeString = UNKNOWN
 
     class Meta:
         db_table = "failure_groups"

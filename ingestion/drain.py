@@ -22,6 +22,7 @@ import psycopg
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
+from configuration.deployments import note_release
 from ingestion import leases
 from ingestion.holdings import Holdings
 from ingestion.leases import Lease, Slot
@@ -183,6 +184,7 @@ class Drainer:
     def _say_that_we_live(self) -> None:
         if self._slot is None:
             self._slot = leases.take_slot(self._holdings.owner)
+            note_release()
         if not leases.see(self._slot, bundles=json.dumps(self._holdings.bundles())):
             self._slot = None
             raise CheckpointMoved("the slot of this drainer was given to another")

@@ -8,20 +8,17 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from configuration.models import Activation
+from configuration.changes import Change, changes_between, marks_of
 from metrics.explore_links import events_url
 from metrics.explore_metrics import Kind
 from metrics.explore_numbers import currency_of
 from metrics.explore_state import COMPARISONS, State
 from metrics.series import Cell, Group, Series, read_series, value_of
-from payflow.lib.pages.display import DASH, list_url, row_url
+from payflow.lib.pages.display import DASH, list_url
 from payflow.lib.pages.line_charts import MOST_LINES, Line, Mark, line_chart
 
-#: marks nearer than this part of the axis are one
-_APART: Final = 0.05
 #: more groups than this: only the largest has its comparison drawn, dotted lines look alike
 _FEW: Final = 2
-_KINDS: Final = {"schema": "Schema", "metrics": "Rules", "compliance": "Compliance"}
 
 Read = Callable[[Cell], Decimal | None]
 #: kind -> name and value of each line of one group; other kinds have one line
@@ -187,25 +184,11 @@ def _chart(
 
 
 def _marks(series: Series) -> list[Mark]:
-    """Activations, and where a changed rule began to write; those close together as one."""
+    """What changed, and where a changed rule began to write."""
     versions = list_url("configuration.configurationversion")
-    found = [(version.first, "rule changed", versions) for version in series.versions[1:]]
-    activations = Activation.objects.filter(
-        activated_at__gte=series.since, activated_at__lt=series.until
-    ).select_related("version")
-    for activation in activations:
-        version = activation.version
-        kind = _KINDS.get(version.kind, version.kind)
-        url = row_url("configuration.configurationversion", version.pk)
-        found.append((activation.activated_at, f"{kind} v{version.number}", url))
-    heaps: list[list[tuple[float, str, str]]] = []
-    for moment, label, url in sorted(found):
-        at = (moment - series.since) / (series.until - series.since)
-        if heaps and at - heaps[-1][0][0] < _APART:
-            heaps[-1].append((at, label, url))
-        else:
-            heaps.append([(at, label, url)])
-    return [
-        Mark(at, label + (f" +{len(rest)}" if rest else ""), url)
-        for (at, label, url), *rest in heaps
+    changes = changes_between(series.since, series.until)
+    changes += [
+        Change(at=version.first, label="rule changed", url=versions)
+        for version in series.versions[1:]
     ]
+    return marks_of(changes, since=series.since, until=series.until)

@@ -13,6 +13,7 @@ from django.templatetags.static import static
 
 from payflow.lib.env import read_bool, read_int, read_list, read_secret, read_str
 from payflow.lib.services import read_urls
+from payflow.lib.version import VERSION
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 STATE_DIR = Path(read_str("PAYFLOW_STATE_DIR", default=str(BASE_DIR / "var")))
@@ -37,6 +38,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "csp",
+    "rest_framework",
+    "knox",
     "payflow.apps.PayflowConfig",
     "configuration",
     "metrics",
@@ -174,6 +177,16 @@ PAYFLOW: dict[str, Any] = {
     "SEAT_HOURS": read_int("PAYFLOW_SEAT_HOURS", default=4, minimum=1),
     #: the author of a version cannot make it live: another person does
     "FOUR_EYES": read_bool("PAYFLOW_FOUR_EYES", default=False),
+    #: name of what is deployed: a new one is a mark on time axes
+    "RELEASE": read_str("PAYFLOW_RELEASE", default=VERSION)[:64],
+    #: a directory whose YAML and JSON files are configuration
+    "CONFIG_DIR": read_str("PAYFLOW_CONFIG_DIR", default=""),
+    #: Azure App Configuration: a connection string, or https://NAME.azconfig.io
+    "APPCONFIG": read_str("PAYFLOW_APPCONFIG", default=""),
+    "APPCONFIG_LABEL": read_str("PAYFLOW_APPCONFIG_LABEL", default=""),
+    "APPCONFIG_KEYS": read_list("PAYFLOW_APPCONFIG_KEYS", default=[]),
+    #: seconds between two looks at either
+    "CONFIG_INTERVAL_S": read_int("PAYFLOW_CONFIG_INTERVAL_S", default=2, minimum=1, maximum=300),
     #: keys the hashes of bodies in which card data was found
     "SCRUB_KEY": read_secret("PAYFLOW_SCRUB_KEY", fallback_file=STATE_DIR / "scrub-key"),
     #: what Prometheus shows to read /metrics
@@ -181,6 +194,39 @@ PAYFLOW: dict[str, Any] = {
         "PAYFLOW_METRICS_TOKEN", fallback_file=STATE_DIR / "metrics-token"
     ),
 }
+
+CELERY_BEAT_SCHEDULE |= {
+    f"sync-{origin}": {
+        "task": "configuration.tasks.sync_configuration",
+        "args": [origin],
+        "schedule": float(PAYFLOW["CONFIG_INTERVAL_S"]),
+        "options": {"expires": 2 * PAYFLOW["CONFIG_INTERVAL_S"]},
+    }
+    for origin, address in (
+        ("directory", PAYFLOW["CONFIG_DIR"]),
+        ("app_configuration", PAYFLOW["APPCONFIG"]),
+    )
+    if address
+}
+
+# --- REST API ------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "knox.auth.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["payflow.lib.api.access.Permitted"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": [
+        "rest_framework.parsers.JSONParser",
+        "payflow.lib.api.wire.YamlParser",
+    ],
+    "DEFAULT_PAGINATION_CLASS": "payflow.lib.api.wire.NewestFirst",
+    "EXCEPTION_HANDLER": "payflow.lib.api.problems.handle",
+}
+#: each token says when it ends; the prefix lets scanners find one that leaked
+REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_PREFIX": "payflow_"}
 
 # --- browser security ----------------------------------------------------------------------------
 
@@ -228,7 +274,11 @@ LOGGING = {
     "formatters": {"json": {"()": "payflow.lib.logs.JsonFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["stderr"], "level": read_str("PAYFLOW_LOG_LEVEL", default="INFO")},
-    "loggers": {"django.request": {"level": "ERROR"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        # each request, and each failure that is reported once already
+        "azure": {"level": "CRITICAL"},
+    },
 }
 
 # --- the admin's face ----------------------------------------------------------------------------

@@ -9,14 +9,14 @@ from typing import Final
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from configuration.cause_line import cause_line, undo_of
+from configuration.changes import marks_of
 from ingestion.overview import links
 from ingestion.overview.figures import Delta, in_percent
 from ingestion.overview.reading import Overview
 from ingestion.overview.spans import Span
-from ingestion.overview.success import marks
 from payflow.lib.pages.charts import Line, line_chart, sparkline
 from payflow.lib.pages.display import money, pill, row_url
-from payflow.lib.pages.display import span as span_text
 
 _REASONS: Final = 6
 _CURRENCIES: Final = 6
@@ -45,6 +45,8 @@ class Group:
     title: str
     url: str
     text: SafeString
+    #: rolls back what likely caused it; for those who may
+    undo: str
     spark: SafeString
     count: int
     items_url: str
@@ -183,20 +185,12 @@ def dead_groups(overview: Overview) -> list[Group] | None:
     for dead in overview.dead.now.groups:
         group = dead.group
         text = format_html("{}, schema {}", group.source.name, group.schema_name or "none")
-        if dead.cause is not None:
-            version = dead.cause.version
-            text = format_html(
-                'Started {} after <a href="{}">{} v{}</a> went active',
-                span_text(dead.cause_s),
-                row_url("configuration.configurationversion", version.pk),
-                version.name,
-                version.number,
-            )
         groups.append(
             Group(
                 title=str(group),
                 url=row_url("deadletter.failuregroup", group.pk),
-                text=text,
+                text=cause_line(dead.cause) if dead.cause else text,
+                undo=undo_of(dead.cause),
                 spark=sparkline([float(n) for n in dead.steps]),
                 count=dead.count,
                 items_url=links.arrived("deadletter.faileditem", overview.span, group=group.pk),
@@ -223,7 +217,7 @@ def latency_chart(overview: Overview) -> SafeString | None:
         step_s=span.step_s,
         label="Arrival to commit",
         unit="ms",
-        marks=marks(overview.activations or (), span),
+        marks=marks_of(overview.changes or (), since=span.since, until=span.until),
         height=180,
     )
 

@@ -12,7 +12,8 @@ from uuid import UUID
 
 from django.db.models import Sum
 
-from configuration.models import Activation, Source
+from configuration.causes import Cause, causes_near
+from configuration.models import Source
 from deadletter.models import FailureGroup
 from ingestion.models import Batch, IngestionWindow, Partition
 from ingestion.overview.query import rows
@@ -23,8 +24,6 @@ from payflow.lib.event_id import first_id_at
 
 _RATE_S: Final = 60
 _GROUPS: Final = 5
-#: an activation this long before the first failure of a group is named beside it
-_CAUSE: Final = timedelta(hours=1)
 _SUMS: Final = ("messages", "accepted", "failed", "ignored", "duplicates", "late")
 _PER_STEP: Final = """
 SELECT (extract(epoch FROM window_start - %(since)s)::bigint / %(step)s)::int, sum(messages)::bigint
@@ -79,9 +78,8 @@ class DeadGroup:
     group: FailureGroup
     count: int
     steps: list[int]
-    #: the activation shortly before its very first failure, and how long before
-    cause: Activation | None = None
-    cause_s: float = 0.0
+    #: what changed shortly before its very first failure
+    cause: Cause | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -168,24 +166,10 @@ def _largest(counts: Mapping[UUID, int], span: Span) -> list[DeadGroup]:
     groups = [
         DeadGroup(group=found[k], count=counts[k], steps=steps[k]) for k in keys if k in found
     ]
+    causes = causes_near({g.group.pk: (g.group.first_seen, g.group.source_id) for g in groups})
     for group in groups:
-        _name_cause(group)
+        group.cause = causes.get(group.group.pk)
     return groups
-
-
-def _name_cause(group: DeadGroup) -> None:
-    """What went live shortly before it first failed is the likely cause."""
-    first = group.group.first_seen
-    found = (
-        Activation.objects.select_related("version")
-        .filter(activated_at__lte=first, activated_at__gt=first - _CAUSE)
-        .order_by("-activated_at")
-        .first()
-    )
-    # the first activation of all is the installation: nothing failed before it
-    if found is not None and found.previous_id is not None:
-        group.cause = found
-        group.cause_s = (first - found.activated_at).total_seconds()
 
 
 def read_lag(now: datetime) -> list[SourceLag]:

@@ -16,7 +16,7 @@ from typing import Final, Generic, TypeVar
 
 from django.core.cache import cache
 
-from configuration.models import Activation
+from configuration.changes import Change, changes_between
 from ingestion.attention import Attention, what_needs_a_person, worst_first
 from ingestion.models import Batch, Drainer, Partition
 from ingestion.overview.falls import falling
@@ -82,7 +82,7 @@ class Overview:
     dead: Compared[DeadLetters] | None
     latency: Compared[Latency] | None
     lag: Sequence[SourceLag] | None
-    activations: Sequence[Activation] | None
+    changes: Sequence[Change] | None
     drainers: int | None
     #: False until the very first batch
     has_events: bool
@@ -134,7 +134,7 @@ def read_overview(span: Span) -> Overview:
         ),
         latency=_compare("latency", read_latency, span, past=partial(read_latency, steps=False)),
         lag=_try("lag", partial(read_lag, span.now)),
-        activations=_try("activations", partial(_activations, span)),
+        changes=_try("changes", partial(changes_between, span.since, span.until)),
         drainers=_try("drainers", lambda: Drainer.objects.live().count()),
         has_events=_try("batches", Batch.objects.all()[:1].exists) is not False,
     )
@@ -192,8 +192,3 @@ def _attention(span: Span) -> list[Attention]:
     partitions = Partition.objects.filter(state__in=("active", "stopped"))
     waiting = list(partitions.select_related("source").order_by("pk"))
     return worst_first([*what_needs_a_person(waiting, now=span.now), *falling(span.now)])
-
-
-def _activations(span: Span) -> list[Activation]:
-    went_live = Activation.objects.filter(activated_at__gte=span.since, activated_at__lt=span.until)
-    return list(went_live.select_related("version").order_by("activated_at"))

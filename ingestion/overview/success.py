@@ -8,15 +8,14 @@ from typing import Final
 
 from django.utils.safestring import SafeString
 
-from configuration.models import Activation
+from configuration.changes import marks_of
 from ingestion.overview import links
 from ingestion.overview.falls import WORDS
 from ingestion.overview.figures import Delta, in_points, percents
 from ingestion.overview.payments import CHANNEL, METHOD, PROCESSOR, Outcomes
 from ingestion.overview.reading import Overview
 from ingestion.overview.spans import Span
-from payflow.lib.pages.charts import MOST_LINES, Line, Mark, line_chart, sparkline
-from payflow.lib.pages.display import list_url, row_url
+from payflow.lib.pages.charts import MOST_LINES, Line, line_chart, sparkline
 
 #: name in the address -> column
 BREAKDOWNS: Final[Mapping[str, str]] = {
@@ -33,9 +32,6 @@ _LEAST_FALL: Final = 1.0
 _LEAST_PAYMENTS: Final = 30
 #: the value axis begins here, unless something is worse
 _FLOOR: Final = 90.0
-_KINDS: Final = {"schema": "Schema", "metrics": "Metric rules", "compliance": "Compliance"}
-#: marks nearer than this share of the axis are one
-_NEAR: Final = 0.12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +108,7 @@ def _chart(overview: Overview, dimension: str, groups: Mapping[str, Outcomes]) -
         step_s=span.step_s,
         label=f"Success rate by {WORDS[dimension].lower()}",
         unit="%",
-        marks=marks(overview.activations or (), span),
+        marks=marks_of(overview.changes or (), since=span.since, until=span.until),
         floor=min([_FLOOR, *known]),
         height=260,
     )
@@ -171,24 +167,3 @@ def _falls(overview: Overview, *, but: str) -> list[Row]:
         _row(overview, dimension, name, word=WORDS[dimension].lower())
         for _, dimension, name in found[:_FALLS]
     ]
-
-
-def marks(activations: Sequence[Activation], span: Span) -> list[Mark]:
-    """What went live in the span; what lies too near on the axis is one mark."""
-    length = span.until - span.since
-    groups: list[list[Activation]] = []
-    for activation in activations:
-        near = groups and (activation.activated_at - groups[-1][0].activated_at) / length < _NEAR
-        if near:
-            groups[-1].append(activation)
-        else:
-            groups.append([activation])
-    return [_mark(group, (group[0].activated_at - span.since) / length) for group in groups]
-
-
-def _mark(group: Sequence[Activation], at: float) -> Mark:
-    if len(group) > 1:
-        return Mark(at, f"{len(group)} activations", list_url("configuration.configurationversion"))
-    version = group[0].version
-    label = f"{_KINDS.get(version.kind, version.kind)} v{version.number}"
-    return Mark(at, label, row_url("configuration.configurationversion", version.pk))

@@ -208,14 +208,14 @@ def test_the_largest_groups_are_named_and_all_items_are_counted(hour):
 
 
 def test_what_went_live_just_before_a_group_began_is_its_likely_cause(hour):
-    """Within an hour; the first version of a name replaced nothing."""
+    """Within ten minutes; the first version of a name replaced nothing."""
     schema = ConfigurationVersion.objects.create(
         kind="schema", name="transaction", number=2, document={}
     )
-    Activation.objects.create(version=schema, previous=schema)
     now = timezone.now()
     caused = _group(first_seen=now + timedelta(seconds=14))
     older = _group(first_seen=now - timedelta(days=1))
+    Activation.objects.create(version=schema, previous=schema, serials={str(caused.source_id): 1})
     for group in (caused, older):
         FailureCount.objects.create(group=group, window_start=hour.starts[0], count=1)
 
@@ -223,8 +223,9 @@ def test_what_went_live_just_before_a_group_began_is_its_likely_cause(hour):
 
     cause = by_key[str(caused.pk)].cause
     assert cause is not None
-    assert cause.version == schema
-    assert by_key[str(caused.pk)].cause_s == pytest.approx(14, abs=2)
+    assert cause.activation is not None
+    assert cause.activation.version == schema
+    assert cause.seconds == pytest.approx(14, abs=2)
     assert by_key[str(older.pk)].cause is None
 
 

@@ -264,7 +264,7 @@ def test_a_changed_rule_and_activations_are_marked(see, version):
 
     html = see(f"metric=by_merchant&{RANGE}", html=True)
 
-    assert "Rules v7" in text_of(html)
+    assert "Metric rules v7" in text_of(html)
     assert "rule changed" in text_of(html)
     assert "v:0000000000000009" in html
     assert "v:fffffffffffffffc" in html

@@ -14,7 +14,16 @@ from django.utils.safestring import SafeString
 
 from payflow.lib.pages.axes import chart_id
 from payflow.lib.pages.display import count
-from payflow.lib.pages.line_charts import MOST_LINES, Line, Mark, line_chart, sparkline
+from payflow.lib.pages.line_charts import (
+    MOST_LINES,
+    Line,
+    Mark,
+    line_chart,
+    mark_legend,
+    mark_lines,
+    mark_row,
+    sparkline,
+)
 
 __all__ = [
     "MOST_LINES",
@@ -40,18 +49,21 @@ class Bar:
     tick: str = ""
 
 
-def bar_chart(bars: Sequence[Bar], *, label: str, unit: str, height: int = 180) -> SafeString:
+def bar_chart(
+    bars: Sequence[Bar], *, label: str, unit: str, height: int = 180, marks: Sequence[Mark] = ()
+) -> SafeString:
     """Bars over time; zero is a gap. `label` names the chart for who cannot see it."""
     top = nice_top(max((bar.value for bar in bars), default=0))
     return format_html(
         '<figure class="pf-chart" data-chart aria-label="{}"><div class="pf-plotgrid">'
-        '<svg width="46" height="{}" aria-hidden="true">{}</svg>'
+        '{}<svg class="ya" width="46" height="{}" aria-hidden="true">{}</svg>'
         '<div class="pf-plot" tabindex="0" role="group" aria-roledescription="chart" '
         'id="{}" aria-label="{}. Arrow keys read the values, Enter opens the interval.">'
         '<svg width="100%" height="{}" aria-hidden="true">{}<svg viewBox="0 0 1000 1000" '
-        'preserveAspectRatio="none" width="100%" height="100%">{}</svg></svg></div>'
-        '<svg class="xa" width="100%" height="20" aria-hidden="true">{}</svg></div>{}</figure>',
+        'preserveAspectRatio="none" width="100%" height="100%">{}</svg>{}</svg></div>'
+        '<svg class="xa" width="100%" height="20" aria-hidden="true">{}</svg></div>{}{}</figure>',
         label,
+        mark_row(marks),
         height,
         _value_axis(top),
         chart_id(label),
@@ -59,7 +71,9 @@ def bar_chart(bars: Sequence[Bar], *, label: str, unit: str, height: int = 180) 
         height,
         _grid(),
         _columns(bars, top),
+        mark_lines(marks),
         _time_axis(bars),
+        format_html('<ul class="pf-legend">{}</ul>', mark_legend(marks)) if marks else "",
         _table(bars, unit),
     )
 

@@ -94,7 +94,7 @@ def line_chart(
         '<svg class="pf-end" width="100%" height="{}" aria-hidden="true">{}</svg>'
         '<svg class="xa" width="100%" height="20" aria-hidden="true">{}</svg></div>{}{}</figure>',
         label,
-        _mark_row(marks),
+        mark_row(marks),
         height,
         _tick_column(scale, unit),
         _line_plot(lines, scale, marks, label, height),
@@ -185,11 +185,6 @@ def _line_plot(
         '<path class="{}" d="{}"/>',
         zip(_classes(lines), (_path(line.values, scale) for line in lines), strict=True),
     )
-    verticals = format_html_join(
-        "",
-        '<line class="mk" x1="{0}%" x2="{0}%" y1="0" y2="100%"/>',
-        ((f"{mark.at * 100:.2f}",) for mark in marks),
-    )
     return format_html(
         '<div class="pf-plot" tabindex="0" role="group" aria-roledescription="chart" id="{}" '
         'aria-label="{}. Arrow keys read the values, Enter opens what is behind one.">'
@@ -200,7 +195,16 @@ def _line_plot(
         height,
         grid,
         paths,
-        verticals,
+        mark_lines(marks),
+    )
+
+
+def mark_lines(marks: Sequence[Mark]) -> SafeString:
+    """The vertical of each mark, in the plot."""
+    return format_html_join(
+        "",
+        '<line class="mk" x1="{0}%" x2="{0}%" y1="0" y2="100%"/>',
+        ((f"{mark.at * 100:.2f}",) for mark in marks),
     )
 
 
@@ -233,7 +237,7 @@ def _tick_row(times: Sequence[datetime], step_s: int) -> SafeString:
     )
 
 
-def _mark_row(marks: Sequence[Mark]) -> SafeString:
+def mark_row(marks: Sequence[Mark]) -> SafeString:
     """Pills over the plot, each at its line; a pill near the right end hangs to the left."""
     pills = []
     for mark in marks:
@@ -299,16 +303,20 @@ def _legend(lines: Sequence[Line], marks: Sequence[Mark]) -> SafeString:
         (style, line.name, "" if line.is_comparison else "pf-only-s")
         for style, line in zip(_classes(lines), lines, strict=True)
     ]
-    if marks:
-        entries.append(("mk", "configuration activated", ""))
-    return format_html(
-        '<ul class="pf-legend">{}</ul>',
-        format_html_join(
-            "",
-            '<li class="{2}"><svg aria-hidden="true"><line class="{0}" x1="0" x2="20" '
-            'y1="4" y2="4"/></svg>{1}</li>',
-            entries,
-        ),
+    return format_html('<ul class="pf-legend">{}{}</ul>', _entries(entries), mark_legend(marks))
+
+
+def mark_legend(marks: Sequence[Mark]) -> SafeString:
+    """What the verticals mean, where there are any."""
+    return _entries([("mk", "configuration activated or payflow deployed", "")] if marks else [])
+
+
+def _entries(entries: Sequence[tuple[str, str, str]]) -> SafeString:
+    return format_html_join(
+        "",
+        '<li class="{2}"><svg aria-hidden="true"><line class="{0}" x1="0" x2="20" '
+        'y1="4" y2="4"/></svg>{1}</li>',
+        entries,
     )
 
 

@@ -1,0 +1,53 @@
+"""What likely caused failures, as a line beside them, and the way to undo it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from configuration.causes import Cause
+from payflow.lib.pages.detail import Button
+from payflow.lib.pages.display import UNKNOWN, row_url, span
+
+#: who may roll back
+UNDO: Final = "configuration.rollback_configurationversion"
+
+
+def cause_line(cause: Cause) -> SafeString:
+    """`Started 14 s after transaction v7 went active`."""
+    return format_html(
+        '<span class="pf-cause"><span class="pf-i s" aria-hidden="true">bolt</span>Started {} '
+        'after <a href="{}">{}</a> {}</span>',
+        span(cause.seconds),
+        cause.url,
+        cause.name,
+        cause.verb,
+    )
+
+
+def likely(cause: Cause | None, *, may_undo: bool) -> SafeString:
+    """The line and the link to roll back, for a cell of a list."""
+    if cause is None:
+        return UNKNOWN
+    url = undo_of(cause) if may_undo else ""
+    undo = format_html(' <a class="pf-link pf-nowrap" href="{}">Roll back…</a>', url) if url else ""
+    return format_html("{}{}", cause_line(cause), undo)
+
+
+def undo_of(cause: Cause | None) -> str:
+    """The page that rolls back what caused it; "" when it is no longer active."""
+    if cause is None or cause.activation is None or not cause.can_be_undone:
+        return ""
+    return row_url("configuration.configurationversion", cause.activation.version_id)
+
+
+def undo_buttons(request: HttpRequest, cause: Cause | None) -> list[Button]:
+    """Roll back, for those who may, while that would help."""
+    url = undo_of(cause)
+    if not url or cause is None or cause.activation is None or not request.user.has_perm(UNDO):
+        return []
+    label = f"Roll back to {cause.activation.previous}…"
+    return [Button(label=label, url=url, icon="undo", kind="d")]
