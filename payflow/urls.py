@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
+from ingestion.trybox.views import try_box_view, try_look_view
 from ingestion.views import overview_live
 from metrics.explore_page import explore_csv_view, explore_view
 from payflow import probes
@@ -17,5 +18,8 @@ urlpatterns = [
     path("overview/live/", overview_live, name="overview-live"),
     path("explore/", explore_view, name="explore"),
     path("explore/csv/", explore_csv_view, name="explore-csv"),
+    path("try/", try_box_view, name="try-box"),
+    path("try/look/", try_look_view, name="try-look"),
+    path("api/v1/configuration/", include("configuration.api.urls")),
     path("", admin.site.urls),
 ]

@@ -1,0 +1,184 @@
+"""One message under one bundle: the verdict on each part, with all that rules give for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from ingestion.bundles import CompiledBundle
+from ingestion.evaluate import METRIC_PREFIX, METRIC_TYPES, FailedPart, Outcome, evaluate
+from ingestion.parsing import ValidationError
+from ingestion.sources.base import MessageBatch
+from ingestion.trybox.traces import Trace, trace
+from metrics.buckets import bucket_value
+from metrics.extractors import MetricType
+from metrics.isolation import RuleFailure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What one rule or extractor gives for one part."""
+
+    name: str
+    kind: MetricType
+    #: values of the rule's groups
+    group: Mapping[str, Any]
+    #: of a RATE the numerator
+    value: Decimal
+    #: of a RATE
+    over: Decimal | None = None
+    #: the value stands for its bucket
+    is_about: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a compliance rule finds in one part."""
+
+    rule: str
+    severity: str
+    evidence: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The verdict on one part: accepted, failed or ignored."""
+
+    verdict: str
+    transaction_id: str = ""
+    is_late: bool = False
+    #: "decode" or "validate" of a failed part
+    stage: str = ""
+    errors: Sequence[ValidationError] = ()
+    #: what each column and attribute gets, and from where
+    traces: Sequence[Trace] = ()
+    given: Sequence[Given] = ()
+    findings: Sequence[Finding] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A message under one bundle."""
+
+    #: name and number of the schema that took it, "" when none did
+    schema: str
+    #: verdict and transaction id of every part
+    parts: Sequence[tuple[str, str]]
+    #: the part that was asked for, or the last one
+    number: int
+    part: Part
+    rule_failures: Mapping[str, RuleFailure] = field(default_factory=dict)
+
+
+def judge(message: MessageBatch, bundle: CompiledBundle, *, part: int) -> Judged:
+    """Evaluate a scrubbed batch of one message and look at one of its parts.
+
+    What rules give is added up as for a batch that holds this part alone.
+    """
+    outcome = evaluate(message, bundle)
+    number = min(part, outcome.parts - 1)
+    return Judged(
+        schema=bundle.schema_version,
+        parts=_parts(outcome),
+        number=number,
+        part=_part(message, bundle, outcome, number),
+        rule_failures=outcome.rule_failures,
+    )
+
+
+def _parts(outcome: Outcome) -> list[tuple[str, str]]:
+    parts = [("ignored", "")] * outcome.parts
+    for failed in outcome.failed:
+        parts[failed.ordinal] = ("failed", failed.transaction_id)
+    for ordinal, name in outcome.accepted.select("ordinal", "transaction_id").iter_rows():
+        parts[ordinal] = ("accepted", name)
+    return parts
+
+
+def _part(message: MessageBatch, bundle: CompiledBundle, outcome: Outcome, number: int) -> Part:
+    accepted = outcome.accepted.filter(pl.col("ordinal") == number)
+    failed = next((part for part in outcome.failed if part.ordinal == number), None)
+    if failed is not None:
+        return _failed(message, bundle, failed)
+    if accepted.is_empty():
+        return Part(verdict="ignored")
+    row = accepted.row(0, named=True)
+    findings = outcome.findings.filter(pl.col("ordinal") == number)
+    return Part(
+        verdict="accepted",
+        transaction_id=row["transaction_id"],
+        is_late=row["late"],
+        traces=trace(message, bundle, values=row),
+        given=_given(accepted, bundle),
+        findings=[
+            Finding(
+                rule=found["rule"],
+                severity=found["severity"],
+                evidence=json.loads(found["evidence"]),
+            )
+            for found in findings.iter_rows(named=True)
+        ],
+    )
+
+
+def _failed(message: MessageBatch, bundle: CompiledBundle, failed: FailedPart) -> Part:
+    return Part(
+        verdict="failed",
+        transaction_id=failed.transaction_id,
+        stage=failed.stage,
+        errors=failed.errors,
+        traces=trace(message, bundle, values=None),
+    )
+
+
+def _given(accepted: pl.DataFrame, bundle: CompiledBundle) -> list[Given]:
+    """Values of windowed rules, and those that extractors keep with the event alone."""
+    engine = bundle.metrics.windows
+    kinds = {rule.name: rule.metric.metric_type for rule in engine.rules}
+    cells, kept = engine.cells(accepted), _kept(accepted)
+    given = [
+        Given(
+            name=cell["rule"],
+            kind=kinds[cell["rule"]],
+            group=json.loads(cell["group_key"]),
+            value=cell["value_sum"],
+            over=cell["denominator"] if kinds[cell["rule"]] is MetricType.RATE else None,
+        )
+        for cell in cells.windows.iter_rows(named=True)
+    ]
+    given += [
+        Given(
+            name=cell["rule"],
+            kind=MetricType.HISTOGRAM,
+            group=json.loads(cell["group_key"]),
+            value=kept[cell["rule"]].value
+            if cell["rule"] in kept
+            else bucket_value(cell["bucket"]),
+            is_about=cell["rule"] not in kept,
+        )
+        for cell in cells.buckets.iter_rows(named=True)
+    ]
+    given += [one for name, one in kept.items() if name not in kinds]
+    return sorted(given, key=lambda one: one.name)
+
+
+def _kept(accepted: pl.DataFrame) -> dict[str, Given]:
+    """What would be kept with the event: metric_data, exact."""
+    found = {}
+    for kind in METRIC_TYPES:
+        text = accepted[METRIC_PREFIX + kind].item()
+        for name, value in json.loads(text or "{}", parse_float=Decimal).items():
+            is_rate = isinstance(value, dict)
+            found[name] = Given(
+                name=name,
+                kind=MetricType(kind),
+                group={},
+                value=Decimal(value["n"] if is_rate else value),
+                over=Decimal(value["d"]) if is_rate else None,
+            )
+    return found
