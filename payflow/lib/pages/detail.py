@@ -22,12 +22,16 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Button:
-    """A link to a page or a confirmation; kind "p" is primary, "d" is grave."""
+    """A link to a page or a confirmation; kind "p" is primary, "d" is grave, "s" small.
+
+    With `posts` it does what it says at once: it is a form of its own.
+    """
 
     label: str
     url: str
     icon: str = ""
     kind: str = ""
+    posts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
