@@ -1,0 +1,112 @@
+"""What is kept elsewhere beside what is active: the same, or why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from django.conf import settings
+from django.utils import timezone
+
+from configuration.models import ConfigurationVersion, RemoteDocument, RemoteState
+from configuration.remote.found import Origin
+from configuration.remote.origins import configured
+from payflow.lib.env import BadEnvironment
+
+#: same: what is there is active. waits: a person has to make it live. refused: it is wrong or not
+#: used. differs: another version was made active here. gone: it is not there any more.
+Status = Literal["same", "waits", "refused", "differs", "gone"]
+
+#: a place that nobody looks at for as long is not followed
+_SILENT: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """One document elsewhere against what is active here."""
+
+    document: RemoteDocument
+    active: ConfigurationVersion | None
+    status: Status
+    #: one sentence
+    text: str
+
+
+def drifts() -> list[Drift]:
+    """All documents that were ever found, by place and key."""
+    documents = list(RemoteDocument.objects.select_related("version"))
+    active = {
+        (version.kind, version.name): version
+        for version in ConfigurationVersion.objects.filter(
+            status=ConfigurationVersion.Status.ACTIVE
+        )
+    }
+    return [drift_of(row, active.get((row.kind, row.name))) for row in documents]
+
+
+def drift_of(row: RemoteDocument, active: ConfigurationVersion | None) -> Drift:
+    """How one document stands to the active version of its kind and name."""
+    status, text = _compare(row, active)
+    return Drift(document=row, active=active, status=status, text=text)
+
+
+def trouble() -> list[str]:
+    """What needs a person: places that do not answer, documents that are not live. In sentences."""
+    try:
+        origins = configured()
+    except BadEnvironment as exc:
+        return [str(exc)]
+    if not origins:
+        return []
+    states = {state.origin: state for state in RemoteState.objects.all()}
+    found = [
+        text for origin in origins.values() if (text := _silence(origin, states.get(origin.name)))
+    ]
+    for drift in drifts():
+        row = drift.document
+        if row.origin in origins and drift.status in ("refused", "waits"):
+            verb = "is refused" if drift.status == "refused" else "waits for a person"
+            found.append(f"{row.key} of {origins[row.origin].title} {verb}: {drift.text}")
+    return found
+
+
+def interval() -> timedelta:
+    """How often each place is looked at."""
+    return timedelta(seconds=settings.PAYFLOW["CONFIG_INTERVAL_S"])
+
+
+def _silence(origin: Origin, state: RemoteState | None) -> str:
+    """What is wrong with a place itself, "" when nothing is."""
+    if state is None:
+        return f"{origin.title} was never looked at: does a worker read the queue default?"
+    if timezone.now() - state.looked_at > max(_SILENT, interval() * 5):
+        when = _clock(state.looked_at)
+        return (
+            f"{origin.title} was not looked at since {when}: does a worker read the queue default?"
+        )
+    if state.error and state.error_since:
+        since = _clock(state.error_since)
+        return f"{state.error}, since {since}; the last good configuration stays active"
+    return ""
+
+
+def _compare(row: RemoteDocument, active: ConfigurationVersion | None) -> tuple[Status, str]:
+    live = f"{active} stays active" if active else "nothing of that name is active"
+    if not row.checksum:
+        return "gone", f"no longer there since {_clock(row.changed_at)}; {live}"
+    version = row.version
+    if version and active and version.checksum == active.checksum:
+        return "same", f"{active} is active"
+    if row.problems:
+        first, more = row.problems[0], len(row.problems) - 1
+        text = f"{first['pointer']}: {first['message']}" if first["pointer"] else first["message"]
+        text += f" (and {more} more)" if more else ""
+        is_sound = version is not None and version.is_draft and not version.problems
+        return ("waits" if is_sound else "refused"), text
+    given = str(version) if version else "a version that was deleted"
+    return "differs", f"it gives {given}; {live}"
+
+
+def _clock(moment: datetime) -> str:
+    return timezone.localtime(moment).strftime("%Y-%m-%d %H:%M:%S")
