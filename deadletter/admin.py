@@ -95,6 +95,7 @@ class FailedItemAdmin(KeysetAdmin):
             state=self.status_(row),
             meta=[row.get_stage_display(), moment(row.failed_at, ms=True)],
             notices=[item_page.explanation(row)],
+            buttons=[item_page.try_button(row)],
             main=[item_page.errors_card(row), item_page.bytes_card(row)],
             side=[item_page.coordinates_card(row), item_page.group_card(row)],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import apps
+from django.urls import reverse
 
 from deadletter.models import FailedItem, FailureGroup
 from deadletter.payload import render
@@ -30,6 +31,12 @@ def explanation(row: FailedItem) -> Notice:
         title=what or row.reason,
         text=f"{helps}{more} Nothing is lost: the bytes are below and in the archive.",
     )
+
+
+def try_button(row: FailedItem) -> Button:
+    """To the page that says what becomes of it under another version, or with another text."""
+    url = f"{reverse('try-box')}?failed_item={row.pk}"
+    return Button(label="Try this event", url=url, icon="science")
 
 
 def errors_card(row: FailedItem) -> Card:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -50,6 +51,11 @@ def detail(passport: Passport, *, json_url: str) -> Detail:
         buttons=[
             Button(label="Copy as JSON", url=json_url, icon="content_copy"),
             *_batch_button(passport),
+            Button(
+                label="Try this event",
+                url=f"{reverse('try-box')}?transaction={event.pk}",
+                icon="science",
+            ),
         ],
         main=[timeline_card(passport)],
         side=[

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from tests.ingestion.trybox.conftest import VIEW
 from tests.pages import text_of
 
 
