@@ -55,6 +55,8 @@ class CompiledSchema:
         self.attributes: dict[str, pl.DataType] = {
             column.name: dtype_of(column) for column in document.attributes
         }
+        #: where the array stands whose elements are events of their own; (): a message is one event
+        self.explode: tuple[str, ...] = ()
         self._slow = SlowPath(document)
         self._fast = FastPath.build(document, has_repeated_names=self._slow.has_repeated_names)
         self._finisher = Finisher(document)
