@@ -1,4 +1,4 @@
-"""People and roles in the admin's face."""
+"""People, roles and tokens in the admin's face."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from payflow import tokens_admin
+
+#: the admin finds its pages in this module alone
+__all__ = ("PersonAdmin", "RoleAdmin", "tokens_admin")
 
 admin.site.unregister(User)
 admin.site.unregister(Group)

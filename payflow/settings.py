@@ -150,6 +150,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3600.0,
         "options": {"expires": 600},
     },
+    "sweep-jobs": {
+        "task": "ingestion.tasks.sweep_jobs",
+        "schedule": 10.0,
+        "options": {"expires": 20},
+    },
 }
 
 # --- storage -------------------------------------------------------------------------------------

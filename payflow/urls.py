@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from ingestion.propagation_view import propagation_live
 from ingestion.trybox.views import try_box_view, try_look_view
 from ingestion.views import overview_live
 from metrics.explore_page import explore_csv_view, explore_view
@@ -16,6 +17,7 @@ urlpatterns = [
     path("readyz", probes.readyz),
     path("metrics", metrics),
     path("overview/live/", overview_live, name="overview-live"),
+    path("propagation/<int:activation>/", propagation_live, name="propagation-live"),
     path("explore/", explore_view, name="explore"),
     path("explore/csv/", explore_csv_view, name="explore-csv"),
     path("try/", try_box_view, name="try-box"),
