@@ -190,7 +190,9 @@ class AppConfigurationHandler(Handler):
             self.reply(200, {"items": page, "etag": digest, **extra}, ETag=etag, **links)
 
     def _is_signed(self, body: bytes) -> bool:
-        """Whether the signature covers verb, path, date, host and the hash of this body."""
+        """Whether a token is shown, or the signature covers verb, path, date, host and body."""
+        if self.headers.get("Authorization") == f"Bearer {TOKEN}":
+            return True
         scheme, _, rest = self.headers.get("Authorization", "").partition(" ")
         parts = dict(part.split("=", 1) for part in rest.split("&") if "=" in part)
         signed = parts.get("SignedHeaders", "")
@@ -258,19 +260,26 @@ class KeyVaultHandler(Handler):
 
 
 @contextmanager
-def key_vault(tmp_path: Path, environment: Any) -> Iterator[KeyVault]:
-    """A vault with TLS, and a managed identity; `environment` is a MonkeyPatch that gets both."""
+def azure(tmp_path: Path, environment: Any) -> Iterator[ssl.SSLContext]:
+    """A certificate that this process trusts, and an identity; `environment` is a MonkeyPatch."""
     authority = trustme.CA()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(tls)
     bundle = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(bundle)
-    with (
-        serve(IdentityHandler, Server()) as identity,
-        serve(KeyVaultHandler, KeyVault(), tls) as vault,
-    ):
+    with serve(IdentityHandler, Server()) as identity:
         environment.setenv("REQUESTS_CA_BUNDLE", str(bundle))
         environment.setenv("IDENTITY_ENDPOINT", f"http://localhost:{identity.port}/msi/token")
         environment.setenv("IDENTITY_HEADER", HEADER)
+        yield tls
+
+
+@contextmanager
+def key_vault(tmp_path: Path, environment: Any) -> Iterator[KeyVault]:
+    """A vault that is set, and that this process may read."""
+    with (
+        azure(tmp_path, environment) as tls,
+        serve(KeyVaultHandler, KeyVault(), tls) as vault,
+    ):
         environment.setenv("PAYFLOW_KEYVAULT_URL", vault.url)
         yield vault
