@@ -294,6 +294,12 @@ class Shadow(models.Model):
     events = models.BigIntegerField(default=0)
     skipped = models.BigIntegerField(default=0, help_text="Events left out to hold the share.")
     cpu_ms = models.BigIntegerField(default=0)
+    lately = models.JSONField(
+        default=list, blank=True, help_text="CPU of the last minute: [[unix second, ms], ...]."
+    )
+    rests_until = models.DateTimeField(
+        null=True, blank=True, help_text="No worker looks before: it holds the share, or looks now."
+    )
     error = models.CharField(max_length=512, blank=True, default="")
 
     class Meta:
