@@ -87,7 +87,7 @@ def test_a_draft_keeps_its_text_with_comments(draft):
         ("columns: [", "", "no YAML"),
         ("name: transaction\ncolumns: {}\n", "/columns", "missing"),
         ("name: other\ncolumns: {}\n", "/name", "keeps its name"),
-        ("name: transaction\n1: x\ncolumns: {}\n", "/1", "quotes"),
+        ("name: transaction\nfoo: x\ncolumns: {}\n", "/foo", "'foo'"),
     ],
 )
 def test_a_wrong_draft_is_kept_with_what_is_wrong_and_cannot_go_live(
@@ -192,8 +192,8 @@ def test_what_was_saved_again_meanwhile_does_not_go_live(draft, author):
 
 @pytest.fixture
 def stricter(draft: ConfigurationVersion, author: User) -> ConfigurationVersion:
-    text = text_of(draft).replace("maxLength: 3", "maxLength: 3\n      pattern: ^[A-Z]")
-    assert "pattern: ^[A-Z]" in text
+    text = text_of(draft).replace("maxLength: 3", "maxLength: 3, pattern: '^[A-Z]'")
+    assert "pattern: '^[A-Z]'" in text
     return save_draft(draft, text, by=author)
 
 
