@@ -122,14 +122,18 @@ class CompiledCompliance:
 
 
 def compile_compliance(
-    document: Mapping[str, Any], *, attributes: Mapping[str, pl.DataType]
+    document: Mapping[str, Any],
+    *,
+    attributes: Mapping[str, pl.DataType],
+    elsewhere: Mapping[str, pl.DataType] | None = None,
 ) -> CompiledCompliance:
     """Compile a compliance rule set for transactions with these further attributes.
 
-    Rules that name a common attribute (metrics/columns.py) which is not among them are checked
-    and left out. Raises ConfigurationError with every problem found and the JSON pointer to each.
+    Rules that name a common attribute (metrics/columns.py), or one of `elsewhere`, which is not
+    among them are checked and left out. Raises ConfigurationError with every problem found and the
+    JSON pointer to each.
     """
-    reader = _Reader(attributes)
+    reader = _Reader(attributes, elsewhere=elsewhere)
     reader.refuse_unknown("", document, _DOCUMENT_KEYS)
     found = [reader.rule(at, entry) for at, entry in reader.items(document, "rules")]
     reader.raise_problems()

@@ -29,12 +29,17 @@ class RuleReader:
     """Collects problems while it reads; what it returns is only used when there are none."""
 
     def __init__(
-        self, attributes: Mapping[str, pl.DataType], *, reserved: Collection[str] = ()
+        self,
+        attributes: Mapping[str, pl.DataType],
+        *,
+        elsewhere: Mapping[str, pl.DataType] | None = None,
+        reserved: Collection[str] = (),
     ) -> None:
         self.schema: dict[str, pl.DataType] = {**attributes, **TRANSACTION_COLUMNS}
-        known = {**COMMON_ATTRIBUTES, **self.schema}
+        known = {**COMMON_ATTRIBUTES, **(elsewhere or {}), **self.schema}
         self.kinds: dict[str, Kind] = {name: kind_of(dtype) for name, dtype in known.items()}
-        #: common attributes that the rule being read names and the schema does not map
+        #: common attributes and those elsewhere that the rule being read names, and the schema
+        #: does not map
         self.unmapped: set[str] = set()
         self.problems: list[Problem] = []
         #: name of a metric, rule or extractor -> pointer to who has it

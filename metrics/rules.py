@@ -153,14 +153,22 @@ def builtin_rules() -> tuple[MetricRule, ...]:
 
 
 def compile_metrics(
-    document: Mapping[str, Any], *, attributes: Mapping[str, pl.DataType]
+    document: Mapping[str, Any],
+    *,
+    attributes: Mapping[str, pl.DataType],
+    elsewhere: Mapping[str, pl.DataType] | None = None,
 ) -> CompiledMetrics:
     """Compile a rule set for transactions with these further attributes.
 
-    Rules that name a common attribute (metrics/columns.py) which is not among them are checked
-    and left out. Raises ConfigurationError with every problem found and the JSON pointer to each.
+    Rules that name a common attribute (metrics/columns.py), or one of `elsewhere`, which is not
+    among them are checked and left out. Raises ConfigurationError with every problem found and the
+    JSON pointer to each.
     """
-    reader = _Reader(attributes, reserved=(*(rule.name for rule in _BUILTIN), VIOLATIONS))
+    reader = _Reader(
+        attributes,
+        elsewhere=elsewhere,
+        reserved=(*(rule.name for rule in _BUILTIN), VIOLATIONS),
+    )
     parts = reader.parts(document)
     reader.raise_problems()
     rules = tuple(part for part in parts if isinstance(part, MetricRule))
