@@ -26,10 +26,10 @@ _WINDOW: Final = timedelta(minutes=5)
 _UPSERT_GROUPS = """
 INSERT INTO failure_groups (id, fingerprint_version, source_id, schema_name, stage, reason, field,
     first_seen, last_seen, count)
-SELECT g.id, %(version)s, %(source)s, %(schema)s, g.stage, g.reason, g.field, %(at)s, %(at)s,
+SELECT g.id, %(version)s, %(source)s, g.schema, g.stage, g.reason, g.field, %(at)s, %(at)s,
     g.count
-FROM unnest(%(ids)s::uuid[], %(stages)s::text[], %(reasons)s::text[], %(fields)s::text[],
-    %(counts)s::bigint[]) AS g (id, stage, reason, field, count)
+FROM unnest(%(ids)s::uuid[], %(schemas)s::text[], %(stages)s::text[], %(reasons)s::text[],
+    %(fields)s::text[], %(counts)s::bigint[]) AS g (id, schema, stage, reason, field, count)
 ON CONFLICT (id) DO UPDATE SET count = failure_groups.count + EXCLUDED.count,
     first_seen = least(failure_groups.first_seen, EXCLUDED.first_seen),
     last_seen = greatest(failure_groups.last_seen, EXCLUDED.last_seen)
@@ -51,12 +51,15 @@ class FailedRow:
     ordinal: int
     part: int
     position: str
+    #: "" when no schema takes the message
+    schema_name: str
     stage: str
     reason: str
     field: str
     #: every error; each encodes to a JSON object without payload text
     errors: Sequence[Any]
-    payload: bytes
+    #: None when it is left to the archive
+    payload: bytes | None
     other_id: int | None
     transaction_id: str
     correlation_id: str
@@ -69,7 +72,6 @@ class Origin:
     source_id: int
     partition_name: str
     bundle_id: int
-    schema_name: str
     archive_file: str
     failed_at: datetime
 
@@ -87,14 +89,12 @@ def write_items(cursor: Any, rows: Sequence[FailedRow], *, origin: Origin) -> No
             "part": [row.part for row in rows],
             "archive_row": [row.ordinal for row in rows],
             "position": [row.position for row in rows],
+            "schema_name": [row.schema_name for row in rows],
             "stage": [row.stage for row in rows],
             "reason": [str(row.reason) for row in rows],
             "field": [row.field for row in rows],
             "errors": [encode(row.errors).decode() for row in rows],
-            "payload": pl.Series(
-                [row.payload if len(row.payload) <= MAX_PAYLOAD else None for row in rows],
-                dtype=pl.Binary,
-            ),
+            "payload": pl.Series([row.payload for row in rows], dtype=pl.Binary),
             "other_id": pl.Series([row.other_id for row in rows], dtype=pl.Int64),
             "transaction_id": [row.transaction_id for row in rows],
             "correlation_id": [row.correlation_id for row in rows],
@@ -105,7 +105,6 @@ def write_items(cursor: Any, rows: Sequence[FailedRow], *, origin: Origin) -> No
         "source_id": origin.source_id,
         "partition_name": origin.partition_name,
         "bundle_id": origin.bundle_id,
-        "schema_name": origin.schema_name,
         "archive_file": origin.archive_file,
         "failed_at": origin.failed_at.isoformat(),
         "status": "open",
@@ -126,10 +125,10 @@ def add_to_groups(cursor: Any, rows: Sequence[FailedRow], *, origin: Origin) -> 
     parameters = {
         "version": FINGERPRINT_VERSION,
         "source": origin.source_id,
-        "schema": origin.schema_name,
         "at": origin.failed_at,
         "window": _window_of(origin.failed_at),
         "ids": [str(key) for key in ids],
+        "schemas": [causes[key].schema_name for key in ids],
         "stages": [causes[key].stage for key in ids],
         "reasons": [str(causes[key].reason) for key in ids],
         "fields": [causes[key].field for key in ids],
@@ -144,7 +143,7 @@ def fingerprint(row: FailedRow, *, origin: Origin) -> uuid.UUID:
     cause = (
         FINGERPRINT_VERSION,
         origin.source_id,
-        origin.schema_name,
+        row.schema_name,
         row.stage,
         row.reason,
         row.field,

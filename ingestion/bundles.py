@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -11,14 +11,26 @@ import polars as pl
 
 from configuration.models import Bundle, ConfigurationVersion
 from ingestion.parsing import CompiledSchema, compile_schema
+from ingestion.routing import NOWHERE, Router, compile_router
 from ingestion.scrub import ScrubRules
 from metrics.columns import COMMON_ATTRIBUTES
 from metrics.compliance import CompiledCompliance, compile_compliance
 from metrics.rules import CompiledMetrics, compile_metrics
-from payflow.lib.errors import BundleMissing, ConfigurationError
+from payflow.lib.errors import BundleMissing, ConfigurationError, Problem
 from payflow.lib.version import ENGINE_VERSION
 
 _IDS: Final = ("transaction_id", "correlation_id", "merchant_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledRoute:
+    """One schema of a bundle, and the rules compiled for what it maps."""
+
+    schema: CompiledSchema
+    #: name and number, e.g. "transaction v3": payloads compare only within one
+    schema_version: str
+    metrics: CompiledMetrics
+    compliance: CompiledCompliance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,32 +41,111 @@ class CompiledBundle:
     id: int
     hash: str
     content: Mapping[str, Any]
-    schema: CompiledSchema
-    #: name and number, e.g. "transaction v3": payloads compare only within one
-    schema_version: str
+    #: at least one
+    routes: tuple[CompiledRoute, ...]
+    #: None: every message goes to the only route
+    router: Router | None
+    #: over the attributes of all routes: what adds up the values of any of them
     metrics: CompiledMetrics
     compliance: CompiledCompliance
     scrub: ScrubRules
+
+    @property
+    def schema(self) -> CompiledSchema:
+        """The first schema, for what shows one of each source."""
+        return self.routes[0].schema
+
+    @property
+    def schema_version(self) -> str:
+        """Name and number of the first schema."""
+        return self.routes[0].schema_version
+
+    def name_of(self, route: int) -> str:
+        """The schema behind a route; "" for what no route takes."""
+        return "" if route == NOWHERE else self.routes[route].schema.name
+
+    def version_of(self, route: int) -> str:
+        """Its name and number; "" for what no route takes."""
+        return "" if route == NOWHERE else self.routes[route].schema_version
 
 
 def compile_bundle(
     content: Mapping[str, Any], *, bundle_id: int = 0, digest: str = ""
 ) -> CompiledBundle:
     """Compile a bundle's content. Raises ConfigurationError; pure."""
-    schema_part, metrics_part = content["routes"][0]["schema"], content["metrics"]
-    # engine 1 had no compliance rules
-    compliance_part = content.get("compliance", {"document": {}})
-    schema = compile_schema(schema_part["document"], name=schema_part["name"])
+    router = compile_router(content)
+    parts = [route["schema"] for route in content["routes"]]
+    schemas = [compile_schema(part["document"], name=part["name"]) for part in parts]
+    rules = _Rules(
+        metrics=content["metrics"]["document"],
+        # engine 1 had no compliance rules
+        compliance=content.get("compliance", {}).get("document", {}),
+    )
+    everywhere = _attributes_of_all(schemas)
+    metrics, compliance = rules.compiled(everywhere, elsewhere={})
+    routes = []
+    for part, schema in zip(parts, schemas, strict=True):
+        own = (
+            (metrics, compliance)
+            if len(parts) == 1
+            else rules.compiled(schema.attributes, elsewhere=everywhere)
+        )
+        version = f"{part['name']} v{part['version']}"
+        routes.append(
+            CompiledRoute(schema=schema, schema_version=version, metrics=own[0], compliance=own[1])
+        )
+    spared = {
+        path
+        for part, schema in zip(parts, schemas, strict=True)
+        for path in spared_paths(part["document"], schema.identity.fields)
+    }
     return CompiledBundle(
         id=bundle_id,
         hash=digest,
         content=content,
-        schema=schema,
-        schema_version=f"{schema_part['name']} v{schema_part['version']}",
-        metrics=compile_metrics(metrics_part["document"], attributes=schema.attributes),
-        compliance=compile_compliance(compliance_part["document"], attributes=schema.attributes),
-        scrub=ScrubRules(spared=spared_paths(schema_part["document"], schema.identity.fields)),
+        routes=tuple(routes),
+        router=router,
+        metrics=metrics,
+        compliance=compliance,
+        scrub=ScrubRules(spared=tuple(sorted(spared))),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rules:
+    """The rule sets of a bundle, as documents."""
+
+    metrics: Mapping[str, Any]
+    compliance: Mapping[str, Any]
+
+    def compiled(
+        self, attributes: Mapping[str, pl.DataType], *, elsewhere: Mapping[str, pl.DataType]
+    ) -> tuple[CompiledMetrics, CompiledCompliance]:
+        return (
+            compile_metrics(self.metrics, attributes=attributes, elsewhere=elsewhere),
+            compile_compliance(self.compliance, attributes=attributes, elsewhere=elsewhere),
+        )
+
+
+def _attributes_of_all(schemas: Sequence[CompiledSchema]) -> dict[str, pl.DataType]:
+    """The attributes of all schemas; a rule over one must mean the same behind every route."""
+    attributes: dict[str, pl.DataType] = {}
+    owners: dict[str, str] = {}
+    problems = []
+    for number, schema in enumerate(schemas):
+        for name, dtype in schema.attributes.items():
+            if attributes.setdefault(name, dtype) != dtype:
+                problems.append(
+                    Problem(
+                        pointer=f"/route_table/routes/{number}/schema",
+                        message=f"the attribute {name!r} of {schema.name!r} has another type "
+                        f"than in {owners[name]!r}, which is behind the same source",
+                    )
+                )
+            owners.setdefault(name, schema.name)
+    if problems:
+        raise ConfigurationError(problems)
+    return attributes
 
 
 def spared_paths(document: Mapping[str, Any], identity: Iterable[str]) -> tuple[str, ...]:

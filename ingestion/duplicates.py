@@ -3,17 +3,22 @@
 An event counts once. The same key with the same payload, or under another schema version, is a
 duplicate; the same key with another payload is a conflict and becomes a failed item. Within a
 batch the first position wins.
+
+Of a stored event only the bundle is known, not the route that it took. Its schema is the one that
+has the scope of its key; where several schemas of a bundle share a scope it cannot be known, and
+payloads are not compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
+from ingestion.bundles import CompiledBundle
 from ingestion.evaluate import FailedPart, Outcome
 from ingestion.numbering import Numbering
 from ingestion.parsing import Reason
@@ -30,11 +35,17 @@ FROM normalized_transactions
 WHERE event_key = ANY((SELECT %(keys)s::uuid[])::uuid[]) AND id >= %(low)s
 """
 _SCHEMA_VERSIONS = """
-SELECT b.id,
-    (c.content #>> '{routes,0,schema,name}') || ' v' || (c.content #>> '{routes,0,schema,version}')
-FROM batches b JOIN configuration_bundles c ON c.id = b.bundle_id
+SELECT b.id, r #>> '{schema,name}', r #>> '{schema,version}',
+    r #>> '{schema,document,identity,scope}'
+FROM batches b JOIN configuration_bundles c ON c.id = b.bundle_id,
+    jsonb_array_elements(c.content->'routes') AS r
 WHERE b.id = ANY(%(batches)s)
 """
+#: columns that tell what a part that comes again is
+_READ: Final = (
+    *("ordinal", "row", "part", "route", "key_hex", "payload_hash"),
+    *("transaction_id", "correlation_id"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +101,7 @@ def lowest_id(batch: MessageBatch, *, horizon: timedelta) -> int:
 
 
 def decide(
-    cursor: Any, outcome: Outcome, *, low_id: int, numbering: Numbering, schema_version: str
+    cursor: Any, outcome: Outcome, *, low_id: int, numbering: Numbering, bundle: CompiledBundle
 ) -> Decided:
     """Set aside the parts whose event is stored already, or stands earlier in the batch."""
     accepted = outcome.accepted
@@ -101,25 +112,27 @@ def decide(
         return Decided(kept=accepted, failed=outcome.failed, outcomes=refused, others={})
     fresh = first & ~accepted["key_hex"].is_in(list(found))
     again = accepted.filter(~fresh)
-    winners = _winners(accepted.filter(first), again, numbering=numbering) | found
-    other_versions = _other_versions(cursor, found.values(), schema_version=schema_version)
+    winners = _Winners(
+        found=found,
+        here=_first_here(accepted.filter(first), again),
+        versions=schema_versions(cursor, {event.batch for event in found.values()}),
+        numbering=numbering,
+        bundle=bundle,
+    )
     outcomes, conflicts = refused, []
-    for key, ordinal, part, payload_hash, transaction_id, correlation_id in again.select(
-        "key_hex", "ordinal", "part", "payload_hash", "transaction_id", "correlation_id"
-    ).iter_rows():
-        other = winners[key]
-        conflict = other.payload_hash != payload_hash and other.batch not in other_versions
+    for row in again.select(_READ).iter_rows(named=True):
+        other_id, is_conflict = winners.compare(row)
         outcomes.append(
             StoreOutcome(
-                ordinal=ordinal,
-                part=part,
-                outcome="conflict" if conflict else "duplicate",
-                other_id=other.id,
-                transaction_id=transaction_id,
+                ordinal=row["ordinal"],
+                part=row["part"],
+                outcome="conflict" if is_conflict else "duplicate",
+                other_id=other_id,
+                transaction_id=row["transaction_id"],
             )
         )
-        if conflict:
-            conflicts.append(_conflicting(ordinal, part, transaction_id, correlation_id))
+        if is_conflict:
+            conflicts.append(_conflicting(row))
     return Decided(
         kept=accepted.filter(fresh),
         failed=outcome.failed + conflicts,
@@ -128,34 +141,60 @@ def decide(
     )
 
 
-def _winners(
-    first: pl.DataFrame, again: pl.DataFrame, *, numbering: Numbering
-) -> dict[str, KnownEvent]:
-    """The first event of this batch under each key that comes again; batch 0 is this one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Winners:
+    """The events that were there first, by key."""
+
+    #: stored before this batch
+    found: Mapping[str, KnownEvent]
+    #: ordinal, payload hash and route of the first in this batch
+    here: Mapping[str, tuple[int, int, int]]
+    #: as `schema_versions` gives them
+    versions: Mapping[int, Mapping[str, str]]
+    numbering: Numbering
+    bundle: CompiledBundle
+
+    def compare(self, row: Mapping[str, Any]) -> tuple[int, bool]:
+        """The id of the event that has the key of this one, and whether their payloads conflict."""
+        version = self.bundle.version_of(row["route"])
+        if (stored := self.found.get(row["key_hex"])) is not None:
+            scope = self.bundle.routes[row["route"]].schema.identity.scope
+            other = self.versions.get(stored.batch, {}).get(scope)
+            is_other = stored.payload_hash != row["payload_hash"]
+            return stored.id, is_other and other == version
+        ordinal, payload_hash, route = self.here[row["key_hex"]]
+        is_other = payload_hash != row["payload_hash"]
+        return self.numbering.id_of(ordinal), is_other and self.bundle.version_of(route) == version
+
+
+def _first_here(first: pl.DataFrame, again: pl.DataFrame) -> dict[str, tuple[int, int, int]]:
+    """The first event of this batch under each key that comes again."""
     rows = first.filter(first["key_hex"].is_in(again["key_hex"].implode()))
     return {
-        key: KnownEvent(id=numbering.id_of(ordinal), payload_hash=payload_hash, batch=0)
-        for key, ordinal, payload_hash in rows.select(
-            "key_hex", "ordinal", "payload_hash"
+        key: (ordinal, payload_hash, route)
+        for key, ordinal, payload_hash, route in rows.select(
+            "key_hex", "ordinal", "payload_hash", "route"
         ).iter_rows()
     }
 
 
-def _other_versions(
-    cursor: Any, found: Iterable[KnownEvent], *, schema_version: str
-) -> frozenset[int]:
-    """Batches of stored events that were evaluated under another version of the schema."""
-    batches = {event.batch for event in found}
-    if not batches:
-        return frozenset()
-    versions = schema_versions(cursor, batches)
-    return frozenset(batch for batch in batches if versions.get(batch) != schema_version)
+def schema_versions(cursor: Any, batches: Iterable[int]) -> dict[int, dict[str, str]]:
+    """Version of the schema with each scope that these batches were evaluated under.
 
-
-def schema_versions(cursor: Any, batches: Iterable[int]) -> dict[int, str]:
-    """Schema version that each of these batches was evaluated under."""
-    cursor.execute(_SCHEMA_VERSIONS, {"batches": list(batches)})
-    return dict(cursor.fetchall())
+    A scope that several versions share is left out. A batch that is gone is not there.
+    """
+    wanted = list(batches)
+    if not wanted:
+        return {}
+    cursor.execute(_SCHEMA_VERSIONS, {"batches": wanted})
+    found: dict[int, dict[str, set[str]]] = {}
+    for batch, name, version, scope in cursor.fetchall():
+        labels = found.setdefault(batch, {}).setdefault(scope or name, set())
+        labels.add(f"{name} v{version}")
+    return {
+        batch: {scope: min(labels) for scope, labels in scopes.items() if len(labels) == 1}
+        for batch, scopes in found.items()
+    }
 
 
 def _refused(part: FailedPart) -> StoreOutcome:
@@ -168,15 +207,17 @@ def _refused(part: FailedPart) -> StoreOutcome:
     )
 
 
-def _conflicting(ordinal: int, part: int, transaction_id: str, correlation_id: str) -> FailedPart:
+def _conflicting(row: Mapping[str, Any]) -> FailedPart:
     error = problem(
         "", Reason.DUPLICATE_CONFLICT, "the payload of the event that has this identity", "another"
     )
     return FailedPart(
-        ordinal=ordinal,
-        part=part,
+        ordinal=row["ordinal"],
+        row=row["row"],
+        part=row["part"],
+        route=row["route"],
         stage="store",
         errors=(error,),
-        transaction_id=transaction_id,
-        correlation_id=correlation_id,
+        transaction_id=row["transaction_id"],
+        correlation_id=row["correlation_id"],
     )

@@ -81,7 +81,9 @@ def without_row(outcome: Outcome, refused: RowRefused) -> Outcome:
     )
     part = FailedPart(
         ordinal=row["ordinal"],
+        row=row["row"],
         part=row["part"],
+        route=row["route"],
         stage="store",
         errors=(error,),
         transaction_id=row["transaction_id"],

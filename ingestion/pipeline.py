@@ -175,7 +175,7 @@ def _commit(work: Work) -> Committed:
             outcome,
             low_id=lowest_id(batch, horizon=timedelta(days=settings.PAYFLOW["HORIZON_DAYS"])),
             numbering=numbering,
-            schema_version=work.bundle.schema_version,
+            bundle=work.bundle,
         )
         fail_point("after_lookup")
         # 5.3 the fence
@@ -187,7 +187,12 @@ def _commit(work: Work) -> Committed:
         fail_point("after_transactions")
         origin = _origin(work)
         failed = store.failed_rows(
-            batch, decided.failed, numbering=numbering, others=decided.others
+            batch,
+            decided.failed,
+            outcome=outcome,
+            bundle=work.bundle,
+            numbering=numbering,
+            others=decided.others,
         )
         deadletters.write_items(cursor, failed, origin=origin)
         fail_point("after_failed_items")
@@ -297,7 +302,6 @@ def _origin(work: Work) -> deadletters.Origin:
         source_id=work.lease.source_id,
         partition_name=work.lease.partition,
         bundle_id=work.bundle.id,
-        schema_name=work.bundle.schema.name,
         archive_file=work.file.path,
         failed_at=work.batch.received_at,
     )

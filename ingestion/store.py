@@ -14,12 +14,14 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
-from deadletter.store import MAX_FIELD, FailedRow
+from deadletter.store import MAX_FIELD, MAX_PAYLOAD, FailedRow
+from ingestion.bundles import CompiledBundle
 from ingestion.duplicates import StoreOutcome
-from ingestion.evaluate import METRIC_PREFIX, METRIC_TYPES, FailedPart
+from ingestion.evaluate import METRIC_PREFIX, METRIC_TYPES, FailedPart, Outcome
 from ingestion.isolate import copy_events
 from ingestion.leases import Lease
 from ingestion.numbering import Numbering
+from ingestion.parts import MessageParts
 from ingestion.sources.base import MessageBatch
 from metrics.buckets import bucket_of
 from payflow.lib.copy import copy_frame, copy_text
@@ -139,30 +141,55 @@ def failed_rows(
     batch: MessageBatch,
     failed: Sequence[FailedPart],
     *,
+    outcome: Outcome,
+    bundle: CompiledBundle,
     numbering: Numbering,
-    others: dict[int, int],
+    others: Mapping[int, int],
 ) -> list[FailedRow]:
     """Failed parts with their bytes and coordinates."""
     first_id = numbering.id_of(0)
+    bodies = _Bodies(batch, outcome=outcome, bundle=bundle)
     return [
         FailedRow(
             id=numbering.id_of(part.ordinal),
             batch=first_id,
             ordinal=part.ordinal,
             part=part.part,
-            position=batch.offsets[part.ordinal],
+            position=batch.offsets[part.row],
+            schema_name=bundle.name_of(part.route),
             stage=part.stage,
             reason=part.errors[0].constraint,
             field=part.errors[0].field[:MAX_FIELD],
             errors=part.errors,
-            payload=batch.bodies[part.ordinal],
+            payload=bodies.of(part),
             other_id=others.get(part.ordinal),
             transaction_id=part.transaction_id,
             correlation_id=part.correlation_id
-            or f"{batch.source}/{batch.partition}/{batch.offsets[part.ordinal]}",
+            or f"{batch.source}/{batch.partition}/{batch.offsets[part.row]}",
         )
         for part in failed
     ]
+
+
+class _Bodies:
+    """What is kept with failed parts: the message, or of several parts the one that failed."""
+
+    def __init__(self, batch: MessageBatch, *, outcome: Outcome, bundle: CompiledBundle) -> None:
+        self._bodies, self._sizes, self._bundle = batch.bodies, outcome.sizes, bundle
+        #: by row: parts of one message often fail together
+        self._cut: dict[int, MessageParts] = {}
+
+    def of(self, part: FailedPart) -> bytes | None:
+        body: bytes | None = self._bodies[part.row]
+        if self._sizes is not None and self._sizes[part.row] > 1:
+            body = self._parts(part).body(part.part)
+        return None if body is None or len(body) > MAX_PAYLOAD else body
+
+    def _parts(self, part: FailedPart) -> MessageParts:
+        if part.row not in self._cut:
+            path = self._bundle.routes[part.route].schema.explode
+            self._cut[part.row] = MessageParts(self._bodies[part.row], path=path)
+        return self._cut[part.row]
 
 
 def write_outcomes(cursor: Any, outcomes: Sequence[StoreOutcome], *, numbering: Numbering) -> None:

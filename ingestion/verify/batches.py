@@ -92,6 +92,7 @@ def _check_manifests(
     }
     batches = unit.places["batch"]
     sizes = Counter(batches)
+    messages = Counter(batches.filter(unit.archived["part"] == 0))
     failed = Counter(batches[part.ordinal] for part in unit.outcome.failed)
     ignored = Counter(batches[row] for row in unit.outcome.ignored)
     decided = Counter(
@@ -109,7 +110,7 @@ def _check_manifests(
         findings.compare(
             Kind.MANIFEST,
             [
-                ("messages", manifest.messages, parts),
+                ("messages", manifest.messages, messages[batch]),
                 ("parts", manifest.parts, parts),
                 ("accepted", manifest.accepted, accepted),
                 ("failed", manifest.failed, failed[batch] + decided[batch, False]),

@@ -68,7 +68,7 @@ class Findings:
                 stored,
                 recomputed,
                 batch=None if place is None else unit.places["batch"][place],
-                position="" if place is None else unit.messages.offsets[place],
+                position="" if place is None else unit.archived["offset"][place],
                 row=f"id {id_}" if place is None else "",
             )
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 import polars as pl
 
-from deadletter.store import MAX_PAYLOAD, FailedRow, Origin, fingerprint
+from deadletter.store import FailedRow, Origin, fingerprint
 from ingestion.evaluate import FailedPart
 from ingestion.numbering import Numbering
 from ingestion.parsing import Reason
@@ -59,7 +59,14 @@ def expected_items(
         if id_ in unit.rows
     }
     parts = [*unit.outcome.failed, *_refused_by_commit(unit, accepted, decided)]
-    rows = failed_rows(unit.messages, parts, numbering=_UNNUMBERED, others=others)
+    rows = failed_rows(
+        unit.messages,
+        parts,
+        outcome=unit.outcome,
+        bundle=unit.bundle,
+        numbering=_UNNUMBERED,
+        others=others,
+    )
     origins = {manifest.id: _origin(manifest, unit) for manifest in unit.manifests}
     items = {}
     for row in rows:
@@ -74,12 +81,14 @@ def _refused_by_commit(
 ) -> list[FailedPart]:
     """Parts that evaluate() accepted and the commit did not: conflicts, rows that were refused."""
     joined = decided.select("id", "outcome").join(
-        accepted.select("id", "part", "transaction_id", "correlation_id"), on="id"
+        accepted.select("id", "row", "part", "route", "transaction_id", "correlation_id"), on="id"
     )
     return [
         FailedPart(
             ordinal=unit.rows[row["id"]],
+            row=row["row"],
             part=row["part"],
+            route=row["route"],
             stage="store",
             errors=(problem("", _STORE_REASONS[row["outcome"]], "", ""),),
             transaction_id=row["transaction_id"],
@@ -94,7 +103,6 @@ def _origin(manifest: Manifest, unit: Unit) -> Origin:
         source_id=unit.partition.source_id,
         partition_name=unit.partition.name,
         bundle_id=manifest.bundle_id,
-        schema_name=unit.bundle.schema.name,
         archive_file=manifest.file,
         failed_at=manifest.received_at,
     )
@@ -110,12 +118,12 @@ def _columns(row: FailedRow, *, origin: Origin) -> dict[str, Any]:
         "partition_name": origin.partition_name,
         "position": row.position,
         "bundle_id": origin.bundle_id,
-        "schema_name": origin.schema_name,
+        "schema_name": row.schema_name,
         "stage": row.stage,
         "reason": str(row.reason),
         "field": row.field,
         "errors": [msgspec.to_builtins(error) for error in row.errors],
-        "payload": row.payload if len(row.payload) <= MAX_PAYLOAD else None,
+        "payload": row.payload,
         "archive_file": origin.archive_file,
         "archive_row": row.ordinal,
         "other_id": row.other_id,

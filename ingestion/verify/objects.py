@@ -86,7 +86,8 @@ def _check_description(
             ],
             batch=manifest.id,
         )
-    if not _is_in_order(manifest, frame["offset"].to_list()):
+    offsets = frame.filter(pl.col("part") == 0)["offset"].to_list()
+    if not _is_in_order(manifest, offsets):
         findings.add(
             Kind.FILE,
             "offset",

@@ -9,6 +9,7 @@ from typing import Any, Final
 import polars as pl
 import psycopg
 
+from ingestion.bundles import CompiledBundle
 from ingestion.duplicates import schema_versions
 from ingestion.verify.compare import Unequal
 from ingestion.verify.findings import Findings
@@ -25,8 +26,9 @@ FROM normalized_transactions WHERE id = ANY(%(ids)s)
 class _Other:
     key: str
     payload_hash: int
-    #: of the schema that it was evaluated under; None when its batch is gone
-    version: str | None
+    batch: int
+    #: of the schemas that its batch was evaluated under, by scope; None when its batch is gone
+    versions: Mapping[str, str] | None
 
 
 def check_outcomes(
@@ -44,13 +46,14 @@ def check_outcomes(
         return
     parts = outcomes.select("id").join(
         accepted.select(
-            *("id", "batch", "ordinal", "part", "transaction_id", "payload_hash"),
+            *("id", "batch", "ordinal", "part", "route", "transaction_id", "payload_hash"),
             key=pl.col("event_key").bin.encode("hex"),
         ),
         on="id",
     )
     by_id = {part["id"]: part for part in parts.iter_rows(named=True)}
     others = _read_others(cursor, outcomes["other_id"].drop_nulls().unique().to_list())
+    routes = dict(accepted.select("id", "route").iter_rows())
     found = [
         Unequal((row["id"],), column, stored, expected)
         for row in outcomes.iter_rows(named=True)
@@ -58,14 +61,20 @@ def check_outcomes(
             row,
             by_id.get(row["id"]),
             others.get(row["other_id"]),
-            version=unit.bundle.schema_version,
+            bundle=unit.bundle,
+            routes=routes,
         )
     ]
     findings.add_rows(Kind.OUTCOME, found, unit)
 
 
 def _unequal_values(
-    row: Mapping[str, Any], part: Mapping[str, Any] | None, other: _Other | None, *, version: str
+    row: Mapping[str, Any],
+    part: Mapping[str, Any] | None,
+    other: _Other | None,
+    *,
+    bundle: CompiledBundle,
+    routes: Mapping[int, int],
 ) -> Iterator[tuple[str, Any, Any]]:
     if part is None:
         yield "outcome", row["outcome"], "no accepted part"
@@ -79,8 +88,14 @@ def _unequal_values(
         yield "other_id", row["other_id"], "a stored transaction"
     elif other.key != part["key"]:
         yield "other_id", other.key, part["key"]
-    elif other.version is not None:
-        same = other.payload_hash == part["payload_hash"] or other.version != version
+    elif other.versions is not None:
+        ours = bundle.version_of(part["route"])
+        if other.batch == part["batch"]:
+            # within a batch the commit knew the route of both
+            theirs = bundle.version_of(routes.get(row["other_id"], part["route"]))
+        else:
+            theirs = other.versions.get(bundle.routes[part["route"]].schema.identity.scope, "")
+        same = other.payload_hash == part["payload_hash"] or theirs != ours
         expected = "duplicate" if same else "conflict"
         if row["outcome"] != expected:
             yield "outcome", row["outcome"], expected
@@ -90,6 +105,6 @@ def _read_others(cursor: psycopg.Cursor[Any], ids: list[int]) -> dict[int, _Othe
     rows = cursor.execute(_OTHERS, {"ids": ids}).fetchall()
     versions = schema_versions(cursor, sorted({batch for *_, batch in rows}))
     return {
-        id_: _Other(key=key, payload_hash=payload_hash, version=versions.get(batch))
+        id_: _Other(key=key, payload_hash=payload_hash, batch=batch, versions=versions.get(batch))
         for id_, key, payload_hash, batch in rows
     }

@@ -164,9 +164,31 @@ def _check(
         # what another engine makes of the same bytes is no damage: counted apart, windows unknown
         run.leave_out(manifests)
         findings = replace(findings, report=run.report.of_engine(bundle.engine))
+    if unit.has_other_parts:
+        _check_apart(cursor, batches, run, findings)
+        return
     stored = _read_stored(cursor, manifests, run)
     kept, found = check_batches(cursor, unit, stored, findings)
     run.tally.add(kept, found, bundle.compiled.metrics.windows)
+
+
+def _check_apart(
+    cursor: psycopg.Cursor[Any],
+    batches: Sequence[tuple[Manifest, pl.DataFrame]],
+    run: _Run,
+    findings: Findings,
+) -> None:
+    """Batches with messages that fall into other parts now: which are they?
+
+    What is stored of such a batch cannot be told part by part.
+    """
+    if len(batches) > 1:
+        for batch in batches:
+            _check(cursor, [batch], run)
+        return
+    ((manifest, _),) = batches
+    findings.add(Kind.ARCHIVE, "part", "its parts", "other parts", batch=manifest.id)
+    _leave_out(cursor, manifest, run)
 
 
 def _read_stored(cursor: psycopg.Cursor[Any], manifests: Sequence[Manifest], run: _Run) -> Stored:

@@ -34,7 +34,7 @@ class Unit:
     manifests: Sequence[Manifest]
     #: the messages of all of them
     messages: MessageBatch
-    #: verdicts; an `ordinal` is a row of `places` here
+    #: verdicts; an `ordinal` is a row of `places` here, if there are as many parts as archived
     outcome: Outcome
     #: one row a part: id, batch, ordinal, received_at
     places: pl.DataFrame
@@ -42,6 +42,13 @@ class Unit:
     rows: Mapping[int, int]
     #: rows of the archive objects
     archived: pl.DataFrame
+
+    @property
+    def has_other_parts(self) -> bool:
+        """Whether the messages fall into other parts now than when they were archived."""
+        sizes = self.outcome.sizes or [1] * self.outcome.parts
+        parts = chain.from_iterable(map(range, sizes))
+        return self.archived["part"].to_list() != list(parts)
 
     def accepted(self) -> pl.DataFrame:
         """Accepted events with their id, batch, ordinal and arrival."""
@@ -75,7 +82,8 @@ def evaluate_again(
     """
     manifests = [manifest for manifest, _ in batches]
     archived = pl.concat([frame for _, frame in batches])
-    keys, headers = archived["key"], archived["headers"]
+    first = archived.filter(pl.col("part") == 0)
+    keys, headers = first["key"], first["headers"]
     messages = MessageBatch(
         source=partition.source,
         partition=partition.name,
@@ -85,9 +93,9 @@ def evaluate_again(
         next_position=manifests[-1].next_position,
         sequence_number=manifests[0].sequence_number,
         received_at=manifests[0].received_at,
-        offsets=archived["offset"].to_list(),
-        times_us=archived["broker_time"].to_physical().to_list(),
-        bodies=archived["body"].to_list(),
+        offsets=first["offset"].to_list(),
+        times_us=first["broker_time"].to_physical().to_list(),
+        bodies=first["body"].to_list(),
         keys=None if keys.null_count() == len(keys) else keys.to_list(),
         headers=None if headers.null_count() == len(headers) else headers.to_list(),
     )

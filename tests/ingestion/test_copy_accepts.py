@@ -215,7 +215,9 @@ def check(bodies: list[bytes], bundle: CompiledBundle) -> int:
     kept = accepted.filter(accepted["key_hex"].is_first_distinct())
     with transaction.atomic(), connection.cursor() as cursor:
         store.write_transactions(cursor, kept, first_id=NUMBERING.id_of(0), received_at=ARRIVAL)
-        failed = store.failed_rows(batch, outcome.failed, numbering=NUMBERING, others={})
+        failed = store.failed_rows(
+            batch, outcome.failed, outcome=outcome, bundle=bundle, numbering=NUMBERING, others={}
+        )
         write_items(cursor, failed, origin=_ORIGIN)
         compare_transactions(cursor, kept)
         compare_metrics(cursor, kept)
@@ -230,7 +232,6 @@ _ORIGIN: Final = Origin(
     source_id=1,
     partition_name="0",
     bundle_id=1,
-    schema_name="any",
     archive_file="any.parquet",
     failed_at=ARRIVAL,
 )
@@ -323,9 +324,12 @@ def test_a_path_longer_than_its_column_is_stored(copies):
     for name in reversed(path.split(".")):
         inner = {name: inner}
     body = (to_json(TRANSACTION)[:-1] + "," + json.dumps(inner)[1:]).encode()
-    batch, outcome = judge([body], bundle_of(document, METRICS_DEFAULT))
+    bundle = bundle_of(document, METRICS_DEFAULT)
+    batch, outcome = judge([body], bundle)
 
     assert outcome.failed[0].errors[0].field == path
-    assert check([body], bundle_of(document, METRICS_DEFAULT)) == 0
-    (row,) = store.failed_rows(batch, outcome.failed, numbering=NUMBERING, others={})
+    assert check([body], bundle) == 0
+    (row,) = store.failed_rows(
+        batch, outcome.failed, outcome=outcome, bundle=bundle, numbering=NUMBERING, others={}
+    )
     assert (row.field, row.errors[0].field) == (path[:256], path)

@@ -1,0 +1,39 @@
+"""The bytes of one part of a message: the message with nothing but that part in its array."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+#: bytes that the parts of one message may take together beyond the message itself
+MAX_REPEATED: Final = 8 * 2**20
+_read_object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_read_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class MessageParts:
+    """Cuts a message that was exploded along a path, which is there: evaluate() went it."""
+
+    def __init__(self, body: bytes, *, path: Sequence[str]) -> None:
+        self._path = path
+        self._around: list[Mapping[str, msgspec.Raw]] = []
+        inner: bytes | msgspec.Raw = body
+        for name in path:
+            self._around.append(_read_object(inner))
+            inner = self._around[-1][name]
+        self._elements = _read_array(inner)
+        self._repeated = (len(body) - len(memoryview(inner))) * len(self._elements)
+
+    def body(self, part: int) -> bytes | None:
+        """What evaluates to this part alone; every value keeps its own bytes.
+
+        None where so much stands around the array that repeating it for each part would swell.
+        """
+        if self._repeated > MAX_REPEATED:
+            return None
+        inner = b"[" + bytes(self._elements[part]) + b"]"
+        for name, values in zip(reversed(self._path), reversed(self._around), strict=True):
+            inner = msgspec.json.encode({**values, name: msgspec.Raw(inner)})
+        return inner
