@@ -19,6 +19,7 @@ from celery.worker import state
 from django.conf import settings
 
 from configuration.models import Source
+from ingestion import jobs
 from ingestion.drain import Drainer
 from ingestion.leaves import ensure_leaves
 from ingestion.models import Drainer as DrainerRow
@@ -55,6 +56,18 @@ def dispatch() -> None:
 def ensure_partitions() -> None:
     """Make the leaves of the weeks ahead."""
     ensure_leaves()
+
+
+@shared_task(name=jobs.TASK)
+def run_jobs() -> None:
+    """Do what people have started, one job at a time."""
+    jobs.run_waiting()
+
+
+@shared_task(name="ingestion.tasks.sweep_jobs")
+def sweep_jobs() -> None:
+    """Find jobs whose worker is gone, or whose message was lost."""
+    jobs.sweep()
 
 
 def _seats_waiting() -> int:
