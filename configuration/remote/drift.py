@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -33,36 +34,70 @@ class Drift:
     text: str
 
 
-def drifts() -> list[Drift]:
-    """All documents that were ever found, by place and key."""
-    documents = list(RemoteDocument.objects.select_related("version"))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A place that is set."""
+
+    origin: Origin
+    #: what is wrong with it, in a sentence; "" when it answers
+    trouble: str
+    answered_at: datetime | None
+
+
+def drifts(documents: Iterable[RemoteDocument] | None = None) -> list[Drift]:
+    """How documents stand to what is active: these, or all that were ever found."""
+    if documents is None:
+        documents = RemoteDocument.objects.select_related("version")
     active = {
         (version.kind, version.name): version
         for version in ConfigurationVersion.objects.filter(
             status=ConfigurationVersion.Status.ACTIVE
         )
     }
-    return [drift_of(row, active.get((row.kind, row.name))) for row in documents]
+    found = []
+    for row in documents:
+        live = active.get((row.kind, row.name))
+        status, text = _compare(row, live)
+        found.append(Drift(document=row, active=live, status=status, text=text))
+    return found
 
 
-def drift_of(row: RemoteDocument, active: ConfigurationVersion | None) -> Drift:
-    """How one document stands to the active version of its kind and name."""
-    status, text = _compare(row, active)
-    return Drift(document=row, active=active, status=status, text=text)
+def places() -> list[Place]:
+    """The places that are set, and how each fares. Raises BadEnvironment."""
+    states = {state.origin: state for state in RemoteState.objects.all()}
+    return [
+        Place(
+            origin=origin,
+            trouble=_silence(origin, states.get(origin.name)),
+            answered_at=states[origin.name].answered_at if origin.name in states else None,
+        )
+        for origin in configured().values()
+    ]
+
+
+def report() -> list[str]:
+    """What `configure status` says of places and of each document; nothing when none is set."""
+    try:
+        found = places()
+    except BadEnvironment as exc:
+        return [str(exc)]
+    titles = {place.origin.name: place.origin.title for place in found}
+    lines = [place.trouble or f"{place.origin.title}: answers" for place in found]
+    for drift in drifts():
+        row = drift.document
+        if row.origin in titles:
+            lines.append(f"  {row.key}: {drift.status}, {drift.text}")
+    return lines
 
 
 def trouble() -> list[str]:
     """What needs a person: places that do not answer, documents that are not live. In sentences."""
     try:
-        origins = configured()
+        if not (origins := configured()):
+            return []
+        found = [place.trouble for place in places() if place.trouble]
     except BadEnvironment as exc:
         return [str(exc)]
-    if not origins:
-        return []
-    states = {state.origin: state for state in RemoteState.objects.all()}
-    found = [
-        text for origin in origins.values() if (text := _silence(origin, states.get(origin.name)))
-    ]
     for drift in drifts():
         row = drift.document
         if row.origin in origins and drift.status in ("refused", "waits"):
@@ -71,16 +106,12 @@ def trouble() -> list[str]:
     return found
 
 
-def interval() -> timedelta:
-    """How often each place is looked at."""
-    return timedelta(seconds=settings.PAYFLOW["CONFIG_INTERVAL_S"])
-
-
 def _silence(origin: Origin, state: RemoteState | None) -> str:
     """What is wrong with a place itself, "" when nothing is."""
     if state is None:
         return f"{origin.title} was never looked at: does a worker read the queue default?"
-    if timezone.now() - state.looked_at > max(_SILENT, interval() * 5):
+    often = timedelta(seconds=settings.PAYFLOW["CONFIG_INTERVAL_S"])
+    if timezone.now() - state.looked_at > max(_SILENT, often * 5):
         when = _clock(state.looked_at)
         return (
             f"{origin.title} was not looked at since {when}: does a worker read the queue default?"
