@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from configuration.models import Bundle
 from configuration.bundling import checksum
+from configuration.models import Bundle
 from ingestion import archive
 from ingestion.bundles import CompiledBundle, compile_bundle
 from ingestion.verify.report import Difference, Kind, Report
