@@ -80,7 +80,7 @@ class SourceAdmin(PageAdmin):
     def schema(self, row: Source) -> str:
         if row.active_bundle is None:
             return row.schema_name
-        return f"{row.schema_name} v{row.active_bundle.schema['version']}"
+        return ", ".join(source_page.schemas_of(row.active_bundle))
 
     @display(description="partitions")
     def partitions(self, row: Source) -> str:
@@ -98,7 +98,7 @@ class SourceAdmin(PageAdmin):
             ],
             notices=source_page.notices(row),
             buttons=source_page.buttons(request, row),
-            main=[source_page.partitions_card(row)],
+            main=[*source_page.routes_cards(row), source_page.partitions_card(row)],
             side=[
                 source_page.connection_card(row),
                 source_page.bundles_card(row),

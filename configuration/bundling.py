@@ -11,6 +11,7 @@ from django.db import connection, transaction
 
 from configuration import validators
 from configuration.models import Bundle, ConfigurationVersion, Source
+from configuration.routes import read_route_table
 from payflow.lib.errors import ConfigurationError, Problem
 from payflow.lib.version import ENGINE_VERSION
 
@@ -80,7 +81,7 @@ def checksum(document: Mapping[str, Any]) -> str:
 
 def _names_used(source: Source, kind: str) -> set[str]:
     if kind == Kind.SCHEMA and source.route_table:
-        return {route["schema"] for route in source.route_table["routes"]}
+        return {row.schema for row in read_route_table(source.route_table).rows}
     return {getattr(source, USED_BY[kind])}
 
 
@@ -89,6 +90,7 @@ def _routes(source: Source) -> dict[str, Any]:
     table = source.route_table
     if not table:
         return {"routes": [{"schema": _active(Kind.SCHEMA, source.schema_name, "/schema_name")}]}
+    read_route_table(table)
     routes = [
         {
             "in": route["in"],

@@ -8,7 +8,7 @@ from django import forms
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from configuration import validators
-from configuration.bundling import USED_BY
+from configuration.bundling import USED_BY, bundle_content
 from configuration.models import ConfigurationVersion, Source
 from payflow.lib.errors import ConfigurationError
 
@@ -28,6 +28,7 @@ class SourceForm(_Form):
             "broker_type",
             "settings",
             "schema_name",
+            "route_table",
             "metrics_name",
             "compliance_name",
         ]
@@ -46,15 +47,26 @@ class SourceForm(_Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
+        # the form's empty value is None, the model's is {}
+        cleaned["route_table"] = cleaned.get("route_table") or {}
         if "broker_type" in cleaned and "settings" in cleaned:
             try:
                 validators.validate_source(cleaned["broker_type"], cleaned["settings"])
             except ConfigurationError as exc:
-                for problem in exc.problems:
-                    where = problem.pointer.strip("/").partition("/")[0]
-                    field = where if where in self.fields else "settings"
-                    self.add_error(field, str(problem))
+                self._refuse(exc, other="settings")
+        if not self.errors:
+            try:
+                # what drainers would run: are its parts there, and do they fit together?
+                validators.validate_bundle(bundle_content(Source(**cleaned)))
+            except ConfigurationError as exc:
+                self._refuse(exc, other=None)
         return cleaned
+
+    def _refuse(self, error: ConfigurationError, *, other: str | None) -> None:
+        """Each problem at its field; at `other` (None: above the form) where there is none."""
+        for problem in error.problems:
+            where = problem.pointer.strip("/").partition("/")[0]
+            self.add_error(where if where in self.fields else other, str(problem))
 
 
 def _active_names(kind: str) -> list[str]:

@@ -11,7 +11,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from configuration.models import Source
+from configuration.models import Bundle, Source
+from configuration.routes import read_route_table
 from payflow.lib.pages.detail import Button, Card, Head, Notice
 from payflow.lib.pages.display import count, list_url, moment, mono, pill, row_link, span
 
@@ -58,6 +59,30 @@ def waiting(row: Source) -> list[tuple[str, Any]]:
 
 def _active(row: Source) -> QuerySet[Any]:
     return apps.get_model("ingestion.Partition").objects.filter(source=row, state="active")
+
+
+def schemas_of(bundle: Bundle) -> list[str]:
+    """`transaction v3` of each schema, in the order of the routes."""
+    names = (f"{schema['name']} v{schema['version']}" for schema in bundle.schemas)
+    return list(dict.fromkeys(names))
+
+
+def routes_cards(row: Source) -> list[Card]:
+    """The route table, where there is one."""
+    if not row.route_table:
+        return []
+    table = read_route_table(row.route_table)
+    return [
+        Card(
+            title="Routes",
+            sub=f"by {table.label}, the first that takes a message",
+            heads=[Head(label="Values"), Head(label="Schema")],
+            rows=[
+                *((mono(", ".join(route.values)), route.schema) for route in table.rows),
+                ("all others", "ignored" if table.ignores_others else "failed as unrouted"),
+            ],
+        )
+    ]
 
 
 def partitions_card(row: Source) -> Card:
