@@ -94,7 +94,7 @@ def form(document: Mapping[str, Any], active: Mapping[str, Any] | None) -> Form:
         for number, field in enumerate(fields[:MOST])
     ]
     changed = sum(bool(row.mark) for row in rows)
-    summary = f"{len(fields)} fields" + (f", {changed} changed or new" if changed else "")
+    summary = f"{len(fields)} fields" + (f", {changed} changed" if changed else "")
     if len(fields) > MOST:
         summary += f"; the first {MOST} are here, all of them in YAML"
     return Form(

@@ -5,8 +5,11 @@ Versions change by a new version, bundles by activation: all are only looked at 
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib.admin.utils import unquote
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
@@ -16,19 +19,19 @@ from unfold.contrib.filters.admin import (
 )
 from unfold.decorators import display
 
-from configuration import source_page
-from configuration.bundling import USED_BY
-from configuration.models import Activation, Bundle, ConfigurationVersion, Source
+from configuration import page_parts
+from configuration.models import Activation, Bundle, ConfigurationVersion
+from configuration.version_actions import VersionActions
+from configuration.version_history import author_of, state_pill
+from configuration.version_page import page_context
 from payflow.lib.pages.admin import Empty, ReadOnlyAdmin
 from payflow.lib.pages.detail import Card, Detail
-from payflow.lib.pages.display import moment, mono, pill, pretty_json, row_link
-
-_VERSION_KINDS = {"active": "ok", "draft": "info", "retired": ""}
+from payflow.lib.pages.display import joined, moment, mono, pill, pretty_json, row_link
 
 
 @admin.register(ConfigurationVersion)
-class ConfigurationVersionAdmin(ReadOnlyAdmin):
-    list_display = ("version", "kind", "state", "activated", "created", "author", "note")
+class ConfigurationVersionAdmin(VersionActions):
+    list_display = ("version", "kind", "state", "activated", "saved", "by", "note")
     list_filter = (
         ("kind", ChoicesDropdownFilter),
         ("status", ChoicesDropdownFilter),
@@ -49,47 +52,34 @@ class ConfigurationVersionAdmin(ReadOnlyAdmin):
 
     @display(description="state")
     def state(self, row: ConfigurationVersion) -> SafeString:
-        return pill(_VERSION_KINDS[row.status], row.get_status_display())
+        if row.is_draft and row.problems:
+            return joined([state_pill(row), pill("bad", "Wrong")])
+        return state_pill(row)
 
     @display(description="activated")
     def activated(self, row: ConfigurationVersion) -> SafeString:
         return moment(row.activated_at)
 
-    @display(description="created")
-    def created(self, row: ConfigurationVersion) -> SafeString:
-        return moment(row.created_at)
+    @display(description="saved")
+    def saved(self, row: ConfigurationVersion) -> SafeString:
+        return moment(row.saved_at)
 
-    def detail(self, request: HttpRequest, row: ConfigurationVersion) -> Detail:  # noqa: ARG002
-        users = Source.objects.filter(**{USED_BY[row.kind]: row.name})
-        return Detail(
-            title=str(row),
-            state=self.state(row),
-            meta=[row.get_kind_display(), row.note or "no note"],
-            main=[Card(title="Document", html=pretty_json(row.document))],
-            side=[
-                Card(
-                    title="Version",
-                    facts=[
-                        ("Created", moment(row.created_at)),
-                        ("Author", str(row.author) if row.author else "shipped"),
-                        ("Activated", moment(row.activated_at)),
-                        ("SHA-256", mono(row.checksum, shorten=17)),
-                    ],
-                ),
-                Card(title="Went live", facts=[_went_live(a) for a in row.activations.all()[:10]]),
-                Card(
-                    title="Used by",
-                    facts=[
-                        (
-                            row_link("configuration.source", source.pk, source.name),
-                            source_page.source_pill(source),
-                        )
-                        for source in users
-                    ],
-                    empty="No source uses this name.",
-                ),
-            ],
-        )
+    @display(description="by")
+    def by(self, row: ConfigurationVersion) -> str:
+        return author_of(row)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        row = self.get_object(request, unquote(object_id))
+        if row is None or not self.has_view_permission(request, row):
+            return super().change_view(request, object_id, form_url, extra_context)
+        context = page_context(request, row)
+        return self.render_page(request, "payflow/version.html", row, **context)
 
 
 @admin.register(Bundle)
@@ -195,12 +185,13 @@ class ActivationAdmin(ReadOnlyAdmin):
     def who(self, row: Activation) -> str:
         return str(row.activated_by) if row.activated_by else "a command"
 
-    def detail(self, request: HttpRequest, row: Activation) -> Detail:  # noqa: ARG002
+    def detail(self, request: HttpRequest, row: Activation) -> Detail:
         return Detail(
             title=f"{row.version} went live",
             state=pill("info", self.kind(row)),
             meta=[row.version.note or "no note"],
             main=[
+                *page_parts.activation_cards(request, row),
                 Card(
                     title="Activation",
                     facts=[
@@ -209,7 +200,7 @@ class ActivationAdmin(ReadOnlyAdmin):
                         ("Replaced", self.previous_link(row)),
                         ("By", self.who(row)),
                     ],
-                )
+                ),
             ],
         )
 

@@ -44,6 +44,7 @@ class Confirmation:
     back: str
     facts: Sequence[tuple[str, Shown]] = ()
     asks_reason: bool = False
+    reason_label: str = "Reason, shown on the overview"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
