@@ -11,7 +11,8 @@ class IngestionConfig(AppConfig):
     def ready(self) -> None:
         """Tell configuration how schemas, rule sets and sources are checked: it cannot know."""
         # models must be loaded first
-        from configuration import validators  # noqa: PLC0415
+        from configuration import traffic, validators  # noqa: PLC0415
+        from ingestion import traffic as arrived  # noqa: PLC0415
         from ingestion.bundles import compile_bundle, known_attributes  # noqa: PLC0415
         from ingestion.parsing import compile_schema  # noqa: PLC0415
         from ingestion.parsing.compatibility import compare_schemas  # noqa: PLC0415
@@ -32,3 +33,4 @@ class IngestionConfig(AppConfig):
             source=ConsumerFactory.validate,
             compatibility=compare_schemas,
         )
+        traffic.register(arrived.between)
