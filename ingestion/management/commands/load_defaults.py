@@ -8,11 +8,12 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand
 
 from configuration.activation import activate
-from configuration.bundling import refresh_bundle
+from configuration.bundling import checksum, refresh_bundle
 from configuration.documents import read_file
 from configuration.models import ConfigurationVersion, Source
 from configuration.versions import import_document
 from ingestion.leaves import ensure_leaves
+from payflow.lib.version import VERSION
 
 _ROOT: Final = Path(__file__).resolve().parents[3]
 SHIPPED: Final = (_ROOT / "ingestion" / "schemas", _ROOT / "metrics" / "rule_sets")
@@ -38,17 +39,23 @@ class Command(BaseCommand):
             refresh_bundle(source)
 
     def _load(self, path: Path) -> None:
-        """Activate a shipped document where a person has not put another in its place.
+        """Activate a shipped document, or offer it as a draft where another is active already.
 
         In no transaction: rules are tried first, which takes as long as it takes.
         """
         written = read_file(path)
-        kind, name = written.kind, written.name
-        versions = ConfigurationVersion.objects.filter(kind=kind, name=name)
-        if versions.filter(status="active").exists():
+        versions = ConfigurationVersion.objects.filter(kind=written.kind, name=written.name)
+        if versions.filter(checksum=checksum(written.document)).exists():
             return
+        is_first = not versions.filter(status="active").exists()
         version = import_document(
-            kind=kind, name=name, document=written.document, text=written.text, note="shipped"
+            kind=written.kind,
+            name=written.name,
+            document=written.document,
+            text=written.text,
+            note="shipped" if is_first else f"shipped with payflow {VERSION}",
         )
-        activate(version)
-        self.stdout.write(f"{version.get_kind_display()} {version}: active")
+        if is_first:
+            activate(version)
+        what = "active" if is_first else "a draft: compare it with what is active"
+        self.stdout.write(f"{version.get_kind_display()} {version}: {what}")
