@@ -10,15 +10,17 @@ from typing import Final, Literal
 
 from django.http import HttpRequest
 
-from configuration.models import ConfigurationVersion
+from configuration.models import Activation, ConfigurationVersion
 from payflow.lib.pages.detail import Button, Card
 
 Place = Literal["main", "side"]
 CardBuilder = Callable[[HttpRequest, ConfigurationVersion], Card | None]
 ButtonBuilder = Callable[[HttpRequest, ConfigurationVersion], Button | None]
+ActivationCardBuilder = Callable[[HttpRequest, Activation], Card | None]
 
 _cards: Final[dict[str, list[tuple[int, CardBuilder]]]] = {"main": [], "side": []}
 _buttons: Final[list[tuple[int, ButtonBuilder]]] = []
+_activation_cards: Final[list[ActivationCardBuilder]] = []
 
 
 def add_card(place: Place, order: int, build: CardBuilder) -> None:
@@ -29,6 +31,17 @@ def add_card(place: Place, order: int, build: CardBuilder) -> None:
 def add_button(order: int, build: ButtonBuilder) -> None:
     """A button in the head of the page."""
     _buttons.append((order, build))
+
+
+def add_activation_card(build: ActivationCardBuilder) -> None:
+    """A card above the facts on the page of an activation."""
+    _activation_cards.append(build)
+
+
+def activation_cards(request: HttpRequest, activation: Activation) -> list[Card]:
+    """What others have to say about an activation, in the order of registration."""
+    built = (build(request, activation) for build in _activation_cards)
+    return [card for card in built if card is not None]
 
 
 def cards(

@@ -9,13 +9,15 @@ class IngestionConfig(AppConfig):
     name = "ingestion"
 
     def ready(self) -> None:
-        """Tell configuration how schemas, rule sets and sources are checked: it cannot know."""
+        """Tell configuration how documents are checked, and what its pages show beside them."""
         # models must be loaded first
-        from configuration import traffic, validators  # noqa: PLC0415
+        from configuration import page_parts, traffic, validators  # noqa: PLC0415
         from ingestion import traffic as arrived  # noqa: PLC0415
         from ingestion.bundles import compile_bundle, known_attributes  # noqa: PLC0415
+        from ingestion.dryrun.register import register as register_dry_run  # noqa: PLC0415
         from ingestion.parsing import compile_schema  # noqa: PLC0415
         from ingestion.parsing.compatibility import compare_schemas  # noqa: PLC0415
+        from ingestion.propagation_card import activation_card, version_card  # noqa: PLC0415
         from ingestion.sources.factory import ConsumerFactory  # noqa: PLC0415
         from metrics.trial import check_rules  # noqa: PLC0415
 
@@ -34,3 +36,6 @@ class IngestionConfig(AppConfig):
             compatibility=compare_schemas,
         )
         traffic.register(arrived.between)
+        page_parts.add_card("main", 10, version_card)
+        page_parts.add_activation_card(activation_card)
+        register_dry_run()

@@ -1,0 +1,137 @@
+"""Reading the active configuration: one moment, own copies, last good."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connections, transaction
+from django.utils import timezone
+
+from configuration import manager as module
+from configuration.manager import ConfigurationManager
+from configuration.models import ConfigurationVersion
+from payflow.lib.errors import ConfigurationError, StorageError
+
+pytestmark = pytest.mark.django_db
+
+
+def make_active(kind: str, name: str, **document: Any) -> ConfigurationVersion:
+    """Make a document the active one, whatever was before; rows are the interface here."""
+    versions = ConfigurationVersion.objects.filter(kind=kind, name=name)
+    versions.filter(status="active").update(status="retired")
+    return ConfigurationVersion.objects.create(
+        kind=kind,
+        name=name,
+        number=versions.count() + 1,
+        status="active",
+        document=document,
+        activated_at=timezone.now(),
+    )
+
+
+@pytest.fixture
+def three() -> None:
+    make_active("schema", "transaction", fields=["a"])
+    make_active("metrics", "default", rules=[1])
+    make_active("compliance", "default", rules=[2])
+
+
+def break_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every query fails as when the server is away."""
+
+    def gone(*_: Any, **__: Any) -> Any:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(module.ConfigurationVersion.objects, "filter", gone)
+
+
+def test_each_call_gives_its_document(three: None) -> None:
+    """By name; the default ones without."""
+    manager = ConfigurationManager()
+
+    assert manager.get_transaction_schema() == {"fields": ["a"]}
+    assert manager.get_metrics_definitions() == {"rules": [1]}
+    assert manager.get_compliance_rules("default") == {"rules": [2]}
+    assert manager.load_all_configuration().keys() == {
+        "schemas:transaction:v1",
+        "metrics:definitions:v1",
+        "compliance:rules:v1",
+    }
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(three: None) -> None:
+    """A typing error is found at once."""
+    with pytest.raises(ConfigurationError, match="'transactions'; active are: transaction"):
+        ConfigurationManager().get_transaction_schema("transactions")
+
+
+def test_what_a_caller_changes_is_its_own(three: None) -> None:
+    """Nobody can bend the configuration of the others."""
+    manager = ConfigurationManager()
+    manager.get_transaction_schema()["fields"].append("b")
+
+    assert manager.get_transaction_schema() == {"fields": ["a"]}
+
+
+def test_a_change_is_seen_when_what_is_kept_is_old(three: None) -> None:
+    """Within the age that was asked for, or at once after a reload."""
+    kept, fresh = ConfigurationManager(max_age_s=60), ConfigurationManager(max_age_s=0)
+    assert kept.get_transaction_schema() == fresh.get_transaction_schema()
+
+    make_active("schema", "transaction", fields=["z"])
+
+    assert fresh.get_transaction_schema() == {"fields": ["z"]}
+    assert kept.get_transaction_schema() == {"fields": ["a"]}
+    assert kept.reload_configuration()
+    assert kept.get_transaction_schema() == {"fields": ["z"]}
+
+
+def test_without_a_database_the_last_good_one_is_given(three: None, monkeypatch, caplog) -> None:
+    """With a warning; who never read anything gets an error that may be tried again."""
+    manager = ConfigurationManager(max_age_s=0)
+    manager.load_all_configuration()
+    break_database(monkeypatch)
+
+    assert manager.get_transaction_schema() == {"fields": ["a"]}
+    assert not manager.reload_configuration()
+    assert "the last good one stays" in caplog.text
+    with pytest.raises(StorageError):
+        ConfigurationManager().get_transaction_schema()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads_see_whole_moments() -> None:
+    """While versions change two at a time, no thread ever sees one without the other."""
+    make_active("metrics", "default", step=0)
+    make_active("compliance", "default", step=0)
+    manager = ConfigurationManager(max_age_s=0)
+    stop = threading.Event()
+
+    def read() -> set[tuple[int, int]]:
+        seen = set()
+        try:
+            while not stop.is_set():
+                found = manager.load_all_configuration()
+                rules, limits = found["metrics:definitions:v1"], found["compliance:rules:v1"]
+                seen.add((rules["step"], limits["step"]))
+                stop.wait(0.002)
+        finally:
+            connections.close_all()
+        return seen
+
+    with ThreadPoolExecutor(4) as pool:
+        readers = [pool.submit(read) for _ in range(4)]
+        try:
+            for step in range(1, 15):
+                with transaction.atomic():
+                    make_active("metrics", "default", step=step)
+                    make_active("compliance", "default", step=step)
+        finally:
+            stop.set()
+        seen = set().union(*(reader.result() for reader in readers))
+
+    assert all(metrics == compliance for metrics, compliance in seen)
+    assert len(seen) > 1
