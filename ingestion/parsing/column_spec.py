@@ -8,13 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 from ingestion.parsing.convert import LATENCY_UNITS, MAX_DECIMALS, constant_value
-from ingestion.parsing.document import ATTRIBUTE_KINDS, COLUMNS, REQUIRED, Column, Kind, Path
+from ingestion.parsing.document import ATTRIBUTE_KINDS, COLUMNS, REQUIRED, Column, Kind
+from ingestion.parsing.paths import Path, parse_path
 from ingestion.parsing.problems import Problems
 from ingestion.parsing.times import EPOCH_UNITS, TimeFormat, text_format
 
-_OPTIONS = frozenset(["path", "first", "constant", "default", "map", "upper"])
+_OPTIONS = frozenset(["path", "first", "constant", "expression", "default", "map", "upper"])
+#: exactly one of them says where the value comes from
+_ORIGINS = frozenset(["path", "first", "constant", "expression"])
 _ATTRIBUTE_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
-_RESERVED = frozenset({*COLUMNS, "row", "event_key", "payload_hash", "metadata"})
+_RESERVED = frozenset({*COLUMNS, "row", "part", "event_key", "payload_hash", "metadata"})
 #: columns that the event itself must fill: a made-up value would be another event
 _FROM_EVENT = frozenset({"transaction_id", "occurred_at"})
 #: kinds that a map of words cannot make
@@ -63,13 +66,20 @@ def read_attributes(value: Any, problems: Problems) -> tuple[Column, ...]:
 
 def _read_column(column: Column, spec: Any, place: str, problems: Problems) -> Column:
     if not isinstance(spec, Mapping):
-        problems.add(place, "must be an object with path, first or constant")
+        problems.add(place, "must be an object with path, first, constant or expression")
         return column
     options = _OPTIONS | _EXTRA_OPTIONS.get(column.kind, frozenset())
     for key in spec.keys() - options:
         problems.add(problems.below(place, key), f"{key!r} is not supported for {column.name}")
-    if len(spec.keys() & {"path", "first", "constant"}) != 1:
-        problems.add(place, "needs exactly one of path, first and constant")
+    if len(spec.keys() & _ORIGINS) != 1:
+        problems.add(place, "needs exactly one of path, first, constant and expression")
+        return column
+    if "expression" in spec:
+        # Its text is compiled when all columns are known (computed_spec.py).
+        for key in spec.keys() - {"expression", "type"}:
+            problems.add(problems.below(place, key), "has no meaning beside an expression")
+        if column.name in _FROM_EVENT:
+            problems.add(f"{place}/expression", f"{column.name} comes from the event itself")
         return column
     column = replace(
         column,
@@ -107,16 +117,15 @@ def _read_paths(spec: Mapping[str, Any], place: str, problems: Problems) -> tupl
 
 
 def read_path(text: Any, place: str, problems: Problems) -> Path | None:
-    """The names of a dotted path."""
-    if not isinstance(text, str) or not all(text.split(".")):
+    """The steps of a path."""
+    if not isinstance(text, str):
         problems.add(place, "must be a dotted path: names joined by '.'")
-    elif text.startswith("header:"):
-        problems.add(place, "header values are not supported")
-    elif "[" in text or "]" in text or '"' in text:
-        problems.add(place, "array elements and quoted names are not supported in paths")
-    else:
-        return tuple(text.split("."))
-    return None
+        return None
+    try:
+        return parse_path(text)
+    except ValueError as exc:
+        problems.add(place, str(exc))
+        return None
 
 
 def _read_upper(column: Column, spec: Mapping[str, Any], place: str, problems: Problems) -> bool:

@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal, Optional
 import msgspec
 import polars as pl
 
-from ingestion.parsing.document import Path
+from ingestion.parsing.explode import MAX_PARTS
 from ingestion.parsing.json_schema import rules_of
+from ingestion.parsing.paths import Path
 from ingestion.parsing.tree import Node, Wire
 
 ABSENT = "\0"
@@ -34,39 +35,62 @@ class _Level:
     fields: dict[str, Node]
 
 
-class Decoder:
-    """Decodes messages of one schema into wire columns."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """A batch, one row per message (or element)."""
 
-    def __init__(self, root: Node) -> None:
+    wires: pl.DataFrame
+    #: indexes of those that are not as expected; their fields are absent
+    refused: list[int]
+    #: the elements of each message's exploded array; empty where the schema has none
+    arrays: list[list[msgspec.Raw]]
+
+
+class Decoder:
+    """Decodes messages of one schema, or elements of their array, into wire columns."""
+
+    def __init__(self, root: Node, *, prefix: str = "wire") -> None:
         #: column of each leaf, and of each object's presence, by path
         self.wires: dict[Path, str] = {
-            node.path: f"wire_{at}" for at, node in enumerate(root.walk())
+            node.path: f"{prefix}_{at}" for at, node in enumerate(root.walk())
         }
         levels: dict[Path, _Level] = {}
         for node in reversed(root.walk()):  # a Struct needs those of its fields first
             if node.wire is Wire.OBJECT:
                 levels[node.path] = _compile(node, levels)
         self._levels = {path: levels[path] for path in reversed(levels)}
-        self._absent = levels[()].absent
-        self._decode = msgspec.json.Decoder(levels[()].struct).decode
+        self._root = root.path
+        self._absent = levels[root.path].absent
+        self._decode = msgspec.json.Decoder(levels[root.path].struct).decode
 
-    def decode(self, bodies: Sequence[bytes]) -> tuple[pl.DataFrame, list[int]]:
-        """Wire columns, one row per message, and the indexes of those that are not as expected."""
-        frames, refused = [], []
-        for start in range(0, len(bodies), _SLICE):
-            frame, failed = self._decode_slice(bodies[start : start + _SLICE])
-            frames.append(frame)
-            refused += [start + at for at in failed]
-        return (frames[0] if len(frames) == 1 else pl.concat(frames, rechunk=True)), refused
+    def decode(self, bodies: Sequence[bytes | msgspec.Raw]) -> Decoded:
+        """Decode a batch."""
+        slices = [
+            self._decode_slice(bodies[start : start + _SLICE])
+            for start in range(0, max(len(bodies), 1), _SLICE)
+        ]
+        if len(slices) == 1:
+            return slices[0]
+        return Decoded(
+            wires=pl.concat([part.wires for part in slices], rechunk=True),
+            refused=[
+                number * _SLICE + at for number, part in enumerate(slices) for at in part.refused
+            ],
+            arrays=[array for part in slices for array in part.arrays],
+        )
 
-    def _decode_slice(self, bodies: Sequence[bytes]) -> tuple[pl.DataFrame, list[int]]:
+    def _decode_slice(self, bodies: Sequence[bytes | msgspec.Raw]) -> Decoded:
         records, refused = self._records(bodies)
-        instances: dict[Path, list[Any]] = {(): records}
+        instances: dict[Path, list[Any]] = {self._root: records}
+        arrays: list[list[msgspec.Raw]] = []
         series: list[pl.Series] = []
         for path, level in self._levels.items():
             for attribute, node in level.fields.items():
                 values = list(map(attrgetter(attribute), instances[path]))
                 wire = self.wires[node.path]
+                if node.wire is Wire.PARTS:
+                    arrays = values
+                    continue
                 if node.wire is not Wire.OBJECT:
                     series.append(_leaf(wire, values, node))
                     continue
@@ -76,9 +100,9 @@ class Decoder:
                 if node.nullable:
                     values = [absent if value is None else value for value in values]
                 instances[node.path] = values
-        return pl.DataFrame(series), refused
+        return Decoded(wires=pl.DataFrame(series), refused=refused, arrays=arrays)
 
-    def _records(self, bodies: Sequence[bytes]) -> tuple[list[Any], list[int]]:
+    def _records(self, bodies: Sequence[bytes | msgspec.Raw]) -> tuple[list[Any], list[int]]:
         records: list[Any] = []
         refused = []
         rest = iter(bodies)
@@ -122,6 +146,8 @@ def _field_type(node: Node, levels: dict[Path, _Level]) -> tuple[Any, Any]:
     """The type of a field and what stands for its absence."""
     if node.wire in {Wire.RAW, Wire.ANY}:
         return msgspec.Raw, _ABSENT_RAW
+    if node.wire is Wire.PARTS:
+        return Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_PARTS)], []
     kind: Any = levels[node.path].struct if node.wire is Wire.OBJECT else _text_type(node)
     absent = levels[node.path].absent if node.wire is Wire.OBJECT else ABSENT
     return (Optional[kind] if node.nullable else kind), absent  # noqa: UP045  types are values here

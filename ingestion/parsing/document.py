@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ingestion.parsing.json_schema import SchemaNode
+from ingestion.parsing.paths import Path, label_of
 from ingestion.parsing.times import TimeFormat
-
-Path = tuple[str, ...]
+from metrics.expressions import Expression
 
 
 class Kind(StrEnum):
@@ -63,9 +63,11 @@ class Column:
 
     name: str
     kind: Kind
-    #: tried in order; the first that is not null counts; empty for a constant
+    #: tried in order; the first that is not null counts; empty for constants and expressions
     paths: tuple[Path, ...] = ()
     constant: Value | None = None
+    #: computed from the columns that are read from the event
+    expression: Expression | None = None
     #: the value when every path is null
     default: Value | None = None
     #: the event's word -> the value; total: a word that is not here fails
@@ -82,7 +84,17 @@ class Column:
     @property
     def label(self) -> str:
         """What errors call it: the path in the event, as its producer knows it."""
-        return ".".join(self.paths[0]) if self.paths else self.name
+        return label_of(self.paths[0]) if self.paths else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A rule across fields: an event for which it is false fails."""
+
+    name: str
+    holds: Expression
+    #: what errors say is expected; the expression as written where nobody said more
+    expected: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,3 +134,11 @@ class Document:
     identity: Identity
     route: Route | None
     json_schema: SchemaNode
+    #: the array whose elements are events of their own; names only; None: a message is one event
+    explode: Path | None = None
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def every_column(self) -> tuple[Column, ...]:
+        """Columns and attributes."""
+        return (*self.columns, *self.attributes)

@@ -5,29 +5,31 @@
 2. The decoder compiled from the schema makes wire columns of the others.
 3. Expressions check the JSON Schema's remaining keywords and map the columns.
 
-What fails any check, for whatever reason, is left to the slow path.
+What fails any check, for whatever reason, is left to the slow path. Where a message holds several
+events, what surrounds them is looked at per message, and the rest per event (fast_parts.py).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from ingestion.parsing.cells import Cell, cell_text, checks, is_clear, routed
 from ingestion.parsing.columns import mapped_schema
-from ingestion.parsing.decoding import ABSENT, Decoder
-from ingestion.parsing.document import COLUMNS, Document, Kind, Path
+from ingestion.parsing.decoding import Decoder
+from ingestion.parsing.document import COLUMNS, Document, Kind
 from ingestion.parsing.expressions import plan_column
+from ingestion.parsing.headers import HeaderWires
+from ingestion.parsing.paths import Path
+from ingestion.parsing.picking import Picker
 from ingestion.parsing.reading import MAX_DEPTH, MAX_MESSAGE
-from ingestion.parsing.tree import Node, Wire, build_tree
+from ingestion.parsing.repeats import Aside, Repeats, presence
+from ingestion.parsing.tree import Node, Tree, Wire
 
-# Escapes of ASCII characters could spell a name or NUL, those of surrogates half a character.
-_SUSPICIOUS = r"\\u(?:00[0-7]|[dD][89a-fA-F])"
-_SPACED_COLON = r"[ \t\r\n]:"
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.@$ -]+\Z")
+#: each is a level
+BRACKETS = r"[\[{]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,45 +38,43 @@ class Taken:
 
     #: accepted events in the columns of `mapped_schema`
     mapped: pl.DataFrame
-    #: message indexes that the route leaves to others
-    ignored: list[int]
-    #: message indexes that the slow path must judge
-    rest: list[int]
+    #: (row, part) of what the route leaves to others
+    ignored: list[tuple[int, int]]
+    #: message index -> parts that the slow path must judge; None: all of them
+    rest: dict[int, list[int] | None]
+    #: of each message, where it is known; None: one each
+    parts: list[int] | None = None
 
 
 class FastPath:
     """Takes the ordinary messages of one schema."""
 
     def __init__(
-        self, document: Document, root: Node, *, has_repeated_names: Callable[[bytes], bool]
+        self, document: Document, tree: Tree, *, has_repeated_names: Callable[[bytes], bool]
     ) -> None:
-        self._decoder = Decoder(root)
-        self._has_repeated_names = has_repeated_names
-        self._nodes = [node for node in root.walk() if node is not root]
+        self._tree = tree
+        self._decoder = Decoder(tree.root)
+        self._wires = dict(self._decoder.wires)
         self._ignores_others = bool(document.route and document.route.ignores_others)
-        self._set_up_names(root)
+        self._repeats = Repeats([*tree.around, *tree.within], has_repeated_names=has_repeated_names)
+        self._present = presence(tree.root, self._wires)
+        self._headers = self._header_wires()
+        self._pickers = self._make_pickers(tree.around)
+        self._add_wires()
         self._set_up_expressions(document)
 
-    @classmethod
-    def build(
-        cls, document: Document, *, has_repeated_names: Callable[[bytes], bool]
-    ) -> FastPath | None:
-        """The fast path of a document; None when its JSON Schema leaves nothing to it."""
-        root = build_tree(document)
-        if root.wire is not Wire.OBJECT:
-            return None
-        return cls(document, root, has_repeated_names=has_repeated_names)
-
-    def take(self, bodies: Sequence[bytes]) -> Taken:
+    def take(self, bodies: Sequence[bytes], headers: Sequence[bytes | None] | None = None) -> Taken:
         """Judge a batch."""
-        texts, bodies = _as_texts(bodies)
-        usual = _look_usual(texts, self._suspicious)
-        if not usual.all():
-            bodies = [body if keep else b"" for body, keep in zip(bodies, usual, strict=True)]
-        wires, refused = self._decoder.decode(bodies)
-        if refused:
-            usual = usual.scatter(refused, False)
-        usual = self._without_repeated(texts, usual, wires, bodies)
+        texts, bodies = as_texts(bodies)
+        usual = look_usual(texts, self._repeats.suspicious, levels=MAX_DEPTH)
+        bodies = blanked(bodies, usual)
+        decoded = self._decoder.decode(bodies)
+        if decoded.refused:
+            usual = usual.scatter(decoded.refused, False)
+        present = decoded.wires.select(self._present).to_series()
+        wires, usual = self._with_headers(decoded.wires, usual, headers)
+        wires, usual, aside = pick_all(self._pickers, wires, usual)
+        usual = self._repeats.without(texts, usual, present, bodies, aside)
         judged = (
             wires.lazy()
             .with_columns(self._cells)
@@ -93,82 +93,106 @@ class FastPath:
         accepted = usual & routed & good
         return Taken(
             mapped=judged.filter(accepted).select(self._names),
-            ignored=judged.filter(ignored)["row"].to_list(),
-            rest=judged.filter(~accepted & ~ignored)["row"].to_list(),
+            ignored=[(at, 0) for at in judged.filter(ignored)["row"]],
+            rest=dict.fromkeys(judged.filter(~accepted & ~ignored)["row"]),
         )
 
-    def _without_repeated(
-        self, texts: pl.Series, usual: pl.Series, wires: pl.DataFrame, bodies: Sequence[bytes]
-    ) -> pl.Series:
-        """`usual` without the messages in which a name that matters occurs twice.
+    def _with_headers(
+        self, wires: pl.DataFrame, usual: pl.Series, headers: Sequence[bytes | None] | None
+    ) -> tuple[pl.DataFrame, pl.Series]:
+        if self._headers is None:
+            return wires, usual
+        columns, sound = self._headers.read(headers, len(usual))
+        return wires.with_columns(columns), (usual & sound).alias(usual.name)
 
-        Each name that is there has a colon. As many colons behind quotes as names that were
-        found: no name is there twice. Else the names themselves are counted, and where that
-        leaves a doubt (a name within an object that does not matter, a text that is a name) the
-        message is read again.
-        """
-        present = wires.with_columns(self._present)["_present"]
-        found = texts.str.count_matches('":', literal=True)
-        doubtful = usual & ((found != present) | texts.str.contains(_SPACED_COLON))
-        if self._names_pattern and doubtful.any():
-            counted = texts.filter(doubtful).str.count_matches(self._names_pattern)
-            at = doubtful.arg_true()
-            doubtful = doubtful.scatter(at, counted != present.filter(doubtful))
-        repeated = [at for at in doubtful.arg_true() if self._has_repeated_names(bodies[at])]
-        return usual.scatter(repeated, False) if repeated else usual
+    def _header_wires(self) -> HeaderWires | None:
+        found = self._tree.headers.values()
+        for at, node in enumerate(found):
+            self._wires[node.path] = f"header_{at}"
+        names = [str(getattr(node.path[0], "name", "")) for node in found]
+        return HeaderWires(names, [self._wires[node.path] for node in found]) if names else None
 
-    def _set_up_names(self, root: Node) -> None:
-        names = {node.path[-1] for node in self._nodes}
-        # Only ASCII names without escapes have one spelling that a pattern can count.
-        plain = all(_PLAIN_NAME.match(name) for name in names)
-        self._suspicious = _SUSPICIOUS if plain else r"\\"
-        words = "|".join(re.escape(name) for name in sorted(names))
-        self._names_pattern = f'"(?:{words})"' if plain else ""
-        always, conditions = 0, []
-        for node, is_certain in _certainty(root):
-            wire = pl.col(self._decoder.wires[node.path])
-            if is_certain:
-                always += 1
-            elif node.wire in {Wire.OBJECT, Wire.ANY}:
-                conditions.append(wire)
-            else:
-                conditions.append(wire.ne_missing("" if node.wire is Wire.RAW else ABSENT))
-        self._present = pl.sum_horizontal(pl.lit(always, pl.UInt32), *conditions).alias("_present")
+    def _make_pickers(self, nodes: Sequence[Node]) -> list[Picker]:
+        pickers = []
+        for node in nodes:
+            if not node.picked:
+                continue
+            for path in node.picked:
+                self._wires[path] = f"picked_{len(self._wires)}"
+            names = [self._wires[path] for path in node.picked]
+            pickers.append(Picker(node, self._wires[node.path], names))
+        return pickers
+
+    def _add_wires(self) -> None:
+        """Where parts are decoded too: their wires."""
 
     def _set_up_expressions(self, document: Document) -> None:
-        wires = self._decoder.wires
+        wires = self._wires
         cells = {
             node.path: Cell(node=node, wire=wires[node.path], text=f"text_{at}")
-            for at, node in enumerate(self._nodes)
+            for at, node in enumerate(self._sources())
             if node.columns and node.wire is not Wire.OBJECT
         }
         self._cells = [cell_text(cell, sorted(document.nulls)) for cell in cells.values()]
         plans = {}
-        for column in (*document.columns, *document.attributes):
-            # Below an opaque field there are no cells: where it is, the message is not good.
-            found = [cells[path] for path in column.paths if path in cells]
-            plans[column.name] = plan_column(column, found)
+        for column in document.every_column:
+            if column.expression is None:
+                # Below an opaque field there are no cells: where it is, the message is not good.
+                found = [cells[path] for path in column.paths if path in cells]
+                plans[column.name] = plan_column(column, found)
         schema = mapped_schema(document)
         self._names = list(schema)
-        self._currency = plans["currency"].value
+        absent = {name: _absent(name, dtype) for name, dtype in schema.items()}
+        self._currency = plans["currency"].value if "currency" in plans else absent["currency"]
         self._values = [
-            plans[name].value if name in plans else _absent(name, dtype)
-            for name, dtype in schema.items()
+            plans[name].value if name in plans else value
+            for name, value in absent.items()
             if name not in {"row", "part"}
         ]
-        self._values.append(pl.lit(0, pl.Int32).alias("part"))
-        conditions = [c for plan in plans.values() for c in plan.conditions]
-        for node in self._nodes:
-            conditions += checks(wires[node.path], node)
-        self._good = pl.all_horizontal(pl.lit(True), *conditions).fill_null(False).alias("_good")
-        self._routed = _routed(document, self._nodes, wires)
+        if not document.explode:
+            self._values.append(pl.lit(0, pl.Int32).alias("part"))
+        self._conditions = [c for plan in plans.values() for c in plan.conditions]
+        self._good = self._all_checks(self._tree.around, self._conditions).alias("_good")
+        self._routed = _routed(document, self._sources(), wires)
+        self._clear = self._all_clear(self._tree.around).alias("_clear")
+
+    def _sources(self) -> list[Node]:
+        """Everything that columns or the route can read."""
+        nodes = [*self._tree.around, *self._tree.within]
+        picked = [value for node in nodes for value in node.picked.values()]
+        return [*nodes, *picked, *self._tree.headers.values()]
+
+    def _all_checks(self, nodes: Sequence[Node], conditions: Sequence[pl.Expr] = ()) -> pl.Expr:
+        """Whether the JSON Schema surely takes these fields, and the conditions hold."""
+        found = list(conditions)
+        for node in nodes:
+            if not node.picked:
+                found += checks(self._wires[node.path], node)
+        return pl.all_horizontal(pl.lit(True), *found).fill_null(False)
+
+    def _all_clear(self, nodes: Sequence[Node]) -> pl.Expr:
+        """Whether nothing is there that only the slow path can look into."""
         clear = [
-            is_clear(wires[node.path], node) for node in self._nodes if node.opaque or node.scalar
+            is_clear(self._wires[node.path], node) for node in nodes if node.opaque or node.scalar
         ]
-        self._clear = pl.all_horizontal(pl.lit(True), *clear).alias("_clear")
+        return pl.all_horizontal(pl.lit(True), *clear)
 
 
-def _as_texts(bodies: Sequence[bytes]) -> tuple[pl.Series, Sequence[bytes]]:
+def pick_all(
+    pickers: Sequence[Picker], wires: pl.DataFrame, sound: pl.Series
+) -> tuple[pl.DataFrame, pl.Series, list[Aside]]:
+    """The wires with what is picked out of arrays, what is still sound, and those arrays."""
+    aside = []
+    for picker in pickers:
+        arrays = wires[picker.wire]
+        columns, good = picker.pick(arrays)
+        wires = wires.with_columns(columns)
+        sound = (sound & good).alias(sound.name)
+        aside.append(Aside(rows=pl.int_range(len(arrays), eager=True), texts=arrays))
+    return wires, sound, aside
+
+
+def as_texts(bodies: Sequence[bytes]) -> tuple[pl.Series, Sequence[bytes]]:
     """The messages as text, those that are not UTF-8 as nothing."""
     try:
         return pl.Series(bodies, dtype=pl.Binary).cast(pl.String), bodies
@@ -185,24 +209,22 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-def _look_usual(texts: pl.Series, suspicious: str) -> pl.Series:
+def look_usual(texts: pl.Series, suspicious: str, *, levels: int | None) -> pl.Series:
     """Whether each message is UTF-8, not too large, not too deep, without odd escapes."""
     column = pl.col("text")
-    usual = pl.all_horizontal(
-        column.str.len_bytes() <= MAX_MESSAGE,
+    conditions = [column.str.len_bytes() <= MAX_MESSAGE, ~column.str.contains(suspicious)]
+    if levels is not None:
         # A level takes a bracket, so few brackets are few levels.
-        column.str.count_matches(r"[\[{]") <= MAX_DEPTH,
-        ~column.str.contains(suspicious),
-    )
+        conditions.append(column.str.count_matches(BRACKETS) <= levels)
+    usual = pl.all_horizontal(conditions)
     return pl.DataFrame({"text": texts}).select(_usual=usual.fill_null(False)).to_series()
 
 
-def _certainty(root: Node) -> Iterator[tuple[Node, bool]]:
-    """Every node below the root, and whether every decoded message has it."""
-    for child in root.children.values():
-        yield child, child.required
-        for node, is_certain in _certainty(child):
-            yield node, is_certain and child.required and not child.nullable
+def blanked(bodies: Sequence[bytes], usual: pl.Series) -> Sequence[bytes]:
+    """The messages, nothing in the place of those that are not usual."""
+    if usual.all():
+        return bodies
+    return [body if keep else b"" for body, keep in zip(bodies, usual, strict=True)]
 
 
 def _absent(name: str, dtype: pl.DataType) -> pl.Expr:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from ingestion.parsing.column_spec import read_attributes, read_columns, read_path
+from ingestion.parsing.computed_spec import read_checks, read_computed
 from ingestion.parsing.document import (
     COLUMNS,
     DEFAULT_IDENTITY,
@@ -18,18 +19,21 @@ from ingestion.parsing.document import (
     Document,
     Identity,
     Kind,
-    Path,
     Route,
 )
+from ingestion.parsing.explode import read_explode
 from ingestion.parsing.json_schema import ANYTHING, SchemaNode, read_schema
+from ingestion.parsing.paths import Path
 from ingestion.parsing.problems import Problems
 
 _KEYS = frozenset(
     {
         "attributes",
+        "checks",
         "columns",
         "decoder",
         "description",
+        "explode",
         "identity",
         "json_schema",
         "name",
@@ -48,19 +52,29 @@ def read_document(document: Mapping[str, Any], *, name: str) -> Document:
     _check_keys(document, name, problems)
     attributes = read_attributes(document.get("attributes", {}), problems)
     identity = _read_identity(document, name, attributes, problems)
+    columns = read_columns(
+        document.get("columns"), needs_id=not identity.is_position, problems=problems
+    )
+    every = (*columns, *attributes)
+    columns = read_computed(columns, every, document.get("columns"), "/columns", problems)
+    attributes = read_computed(
+        attributes, every, document.get("attributes"), "/attributes", problems
+    )
+    _check_minor_units(columns, problems)
+    json_schema = _read_json_schema(document.get("json_schema", True), problems)
     result = Document(
         name=name,
         checksum=checksum,
-        columns=read_columns(
-            document.get("columns"), needs_id=not identity.is_position, problems=problems
-        ),
+        columns=columns,
         attributes=tuple(
             replace(column, required=column.name in identity.fields) for column in attributes
         ),
         nulls=_read_nulls(document.get("nulls", []), problems),
         identity=identity,
         route=_read_route(document.get("route"), problems),
-        json_schema=_read_json_schema(document.get("json_schema", True), problems),
+        json_schema=json_schema,
+        explode=read_explode(document.get("explode"), json_schema, problems),
+        checks=read_checks(document.get("checks", []), every, problems),
     )
     problems.raise_if_any()
     return result
@@ -109,6 +123,13 @@ def _check_keys(document: Mapping[str, Any], name: str, problems: Problems) -> N
         problems.add("/description", "must be text")
     if document.get("decoder", "json") != "json":
         problems.add("/decoder", "must be json")
+
+
+def _check_minor_units(columns: tuple[Column, ...], problems: Problems) -> None:
+    """Minor units need the currency's digits before anything is computed."""
+    computed = any(column.name == "currency" and column.expression for column in columns)
+    if computed and any(column.unit == "minor" for column in columns):
+        problems.add("/columns/amount/unit", "minor needs a currency that is not computed")
 
 
 def _read_nulls(value: Any, problems: Problems) -> frozenset[str]:

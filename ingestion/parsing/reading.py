@@ -78,11 +78,13 @@ class Rejected(Exception):
         self.error = error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NameTree:
     """The names that a schema looks at, level by level."""
 
     children: dict[str, NameTree]
+    #: where the schema looks into an array: the names of its elements
+    elements: NameTree | None = None
 
 
 def exact_decimal(literal: str) -> Decimal:
@@ -101,12 +103,18 @@ def read_object(body: bytes) -> JsonObject:
     """The JSON object that the bytes are; raises Rejected with the reason when they are none."""
     text = _decode(body)
     _check_depth(text)
-    try:
-        value = _DECODER.decode(text)
-    except json.JSONDecodeError as exc:
-        raise _rejected(Reason.INVALID_JSON, "JSON", f"an error at character {exc.pos}") from exc
+    value = read_value(text)
     if not isinstance(value, JsonObject):
         raise _rejected(Reason.NOT_AN_OBJECT, "an object", type_name(value))
+    return value
+
+
+def read_value(text: str) -> JsonValue:
+    """The value of a JSON text that is not too deep; raises Rejected."""
+    try:
+        value: JsonValue = _DECODER.decode(text)
+    except json.JSONDecodeError as exc:
+        raise _rejected(Reason.INVALID_JSON, "JSON", f"an error at character {exc.pos}") from exc
     return value
 
 
@@ -119,6 +127,20 @@ def repeated_names(value: JsonObject, tree: NameTree, path: str = "") -> Iterato
         child = value.get(name)
         if subtree.children and isinstance(child, JsonObject):
             yield from repeated_names(child, subtree, field)
+        elif subtree.elements is not None and isinstance(child, list):
+            yield from repeated_in_elements(child, subtree.elements, field)
+
+
+def repeated_in_elements(
+    array: list[JsonValue], tree: NameTree, path: str
+) -> Iterator[ValidationError]:
+    """The same for the elements of an array that a schema picks from."""
+    for position, element in enumerate(array):
+        place = f"{path}[{position}]"
+        if isinstance(element, JsonObject):
+            yield from repeated_names(element, tree, place)
+        elif isinstance(element, list) and tree.elements is not None:
+            yield from repeated_in_elements(element, tree.elements, place)
 
 
 def has_repeats(body: bytes) -> bool:

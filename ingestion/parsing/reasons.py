@@ -19,6 +19,7 @@ class Reason(StrEnum):
     NON_FINITE = "non_finite"
     NOT_AN_OBJECT = "not_an_object"
     DUPLICATE_KEY = "duplicate_key"
+    TOO_MANY_PARTS = "too_many_parts"
     # the route
     UNROUTED = "unrouted"
     # JSON Schema
@@ -44,6 +45,9 @@ class Reason(StrEnum):
     INVALID_COUNTRY = "invalid_country"
     INVALID_TIME = "invalid_time"
     TIME_OUT_OF_RANGE = "time_out_of_range"
+    # what the schema computes
+    CHECK_FAILED = "check_failed"
+    NOT_COMPUTED = "not_computed"
     # the world around it
     IN_THE_FUTURE = "in_the_future"
     DUPLICATE_CONFLICT = "duplicate_conflict"

@@ -9,14 +9,20 @@ from typing import Any
 import polars as pl
 
 from ingestion.parsing.columns import Finisher, dtype_of, mapped_schema
+from ingestion.parsing.computing import Computation
 from ingestion.parsing.document import Document, Identity, Value
 from ingestion.parsing.fast import FastPath, Taken
+from ingestion.parsing.fast_parts import PartsPath
 from ingestion.parsing.mapping import read_document
+from ingestion.parsing.paths import Path
 from ingestion.parsing.reasons import ValidationError
 from ingestion.parsing.slow import Names, SlowPath, Verdict
+from ingestion.parsing.tree import build_tree
 
 #: messages; below, the fast path's expressions cost more to set up than the messages to judge
 SMALL_BATCH = 48
+#: bytes of a message; where messages hold several events, their size says how much there is to do
+ORDINARY_SIZE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,69 +62,97 @@ class CompiledSchema:
             column.name: dtype_of(column) for column in document.attributes
         }
         #: where the array stands whose elements are events of their own; (): a message is one event
-        self.explode: tuple[str, ...] = ()
+        self.explode: Path = document.explode or ()
         self._slow = SlowPath(document)
-        self._fast = FastPath.build(document, has_repeated_names=self._slow.has_repeated_names)
+        self._fast = _fast_path(document, self._slow)
+        self._computation = Computation(document)
         self._finisher = Finisher(document)
         self._schema = mapped_schema(document)
 
     def parse(
-        self,
-        bodies: Sequence[bytes],
-        headers: Sequence[bytes | None] | None = None,  # noqa: ARG002
+        self, bodies: Sequence[bytes], headers: Sequence[bytes | None] | None = None
     ) -> Parsed:
         """Columns, failures and ignored parts of a batch; pure.
 
         `headers` are those of each message, JSON objects as the producer wrote them.
         """
         small = len(bodies) < SMALL_BATCH
-        return self.parse_slowly(bodies) if small else self.parse_by_columns(bodies)
+        if small and self.explode:
+            small = sum(map(len, bodies)) < SMALL_BATCH * ORDINARY_SIZE
+        return (
+            self.parse_slowly(bodies, headers) if small else self.parse_by_columns(bodies, headers)
+        )
 
-    def parse_by_columns(self, bodies: Sequence[bytes]) -> Parsed:
+    def parse_by_columns(
+        self, bodies: Sequence[bytes], headers: Sequence[bytes | None] | None = None
+    ) -> Parsed:
         """Parse by the fast path, where the schema has one."""
         if self._fast is None or not bodies:
-            return self.parse_slowly(bodies)
-        taken = self._fast.take(bodies)
-        if not taken.rest:
-            columns = self._finisher.finish(taken.mapped)
-            return Parsed(columns=columns, failures={}, ignored=[(at, 0) for at in taken.ignored])
-        return self._judge(bodies, taken)
+            return self.parse_slowly(bodies, headers)
+        return self._complete(bodies, headers, self._fast.take(bodies, headers))
 
-    def parse_slowly(self, bodies: Sequence[bytes]) -> Parsed:
+    def parse_slowly(
+        self, bodies: Sequence[bytes], headers: Sequence[bytes | None] | None = None
+    ) -> Parsed:
         """Parse by the slow path alone: what the fast path is held to."""
         nothing = pl.DataFrame(schema=self._schema)
-        everything = Taken(mapped=nothing, ignored=[], rest=list(range(len(bodies))))
-        return self._judge(bodies, everything)
+        everything = Taken(mapped=nothing, ignored=[], rest=dict.fromkeys(range(len(bodies))))
+        return self._complete(bodies, headers, everything)
 
-    def judge(self, body: bytes, *, fail_fast: bool = False) -> Verdict:
-        """The slow path's verdict on one message."""
-        return self._slow.judge(body, fail_fast=fail_fast)
+    def judge(
+        self, body: bytes, headers: bytes | None = None, *, fail_fast: bool = False
+    ) -> Verdict:
+        """The verdict on a message that is one event.
+
+        Raises ValueError when the schema makes several events of one.
+        """
+        if self.explode:
+            raise ValueError(f"{self.name} makes several events of a message")
+        verdict = self._slow.judge(body, headers, fail_fast=fail_fast)
+        if verdict.values is None:
+            return verdict
+        computed = self._computation.apply(self._table([{"row": 0, "part": 0, **verdict.values}]))
+        if not computed.failures:
+            return verdict
+        errors = computed.failures[0, 0]
+        return Verdict(errors=errors[:1] if fail_fast else errors, names=computed.names[0, 0])
 
     def columns_of(self, verdict: Verdict) -> pl.DataFrame:
-        """The one row of an accepted verdict."""
-        return self._finisher.finish(self._table([{"row": 0, "part": 0, **(verdict.values or {})}]))
+        """The one row of an accepted verdict of `judge`."""
+        row = {"row": 0, "part": 0, **(verdict.values or {})}
+        return self._finisher.finish(self._computation.apply(self._table([row])).mapped)
 
-    def _judge(self, bodies: Sequence[bytes], taken: Taken) -> Parsed:
-        """The slow path's verdicts on the rest, put in order with what was taken."""
-        rows: list[dict[str, Value | None]] = []
-        failures = {}
-        names = {}
-        ignored = [(at, 0) for at in taken.ignored]
-        for index in taken.rest:
-            verdict = self._slow.judge(bodies[index])
-            if verdict.values is not None:
-                rows.append({"row": index, "part": 0, **verdict.values})
-            elif verdict.ignored:
-                ignored.append((index, 0))
-            else:
-                failures[index, 0] = verdict.errors
-                if verdict.names is not None:
-                    names[index, 0] = verdict.names
+    def _complete(
+        self, bodies: Sequence[bytes], headers: Sequence[bytes | None] | None, taken: Taken
+    ) -> Parsed:
+        """The slow path's verdicts on the rest, put in order with what was taken, and computed."""
         mapped = taken.mapped
-        if rows:
-            mapped = pl.concat([mapped, self._table(rows)]).sort("row")
-        columns = self._finisher.finish(mapped)
-        return Parsed(columns=columns, failures=failures, ignored=sorted(ignored), names=names)
+        rest = self._judge_rest(bodies, headers, taken)
+        if rest.rows:
+            mapped = pl.concat([mapped, self._table(rest.rows)]).sort("row", "part")
+        computed = self._computation.apply(mapped)
+        return Parsed(
+            columns=self._finisher.finish(computed.mapped),
+            failures=rest.failures | computed.failures,
+            ignored=sorted(rest.ignored) if rest.ignored else taken.ignored,
+            names=rest.names | computed.names,
+            parts=rest.parts if self.explode else None,
+        )
+
+    def _judge_rest(
+        self, bodies: Sequence[bytes], headers: Sequence[bytes | None] | None, taken: Taken
+    ) -> _Rest:
+        parts = taken.parts or [1] * len(bodies) if self.explode else []
+        rest = _Rest(ignored=list(taken.ignored) if taken.rest else [], parts=parts)
+        for index, only in taken.rest.items():
+            judged = self._slow.judge_parts(
+                bodies[index], headers[index] if headers else None, only=only
+            )
+            if parts:
+                parts[index] = judged.parts
+            for part, verdict in judged.verdicts.items():
+                rest.add((index, part), verdict)
+        return rest
 
     def _table(self, rows: list[dict[str, Value | None]]) -> pl.DataFrame:
         """Verdicts' values as columns: amounts come as text, times as microseconds."""
@@ -131,3 +165,36 @@ class CompiledSchema:
             else:
                 series.append(pl.Series(name, values, dtype=dtype))
         return pl.DataFrame(series)
+
+
+def _fast_path(document: Document, slow: SlowPath) -> FastPath | None:
+    """The fast path of a document; None when its JSON Schema leaves nothing to it."""
+    tree = build_tree(document)
+    if tree is None:
+        return None
+    if tree.element is None:
+        return FastPath(document, tree, has_repeated_names=slow.has_repeated_names)
+    return PartsPath(document, tree, tree.element, has_repeated_names=slow.has_repeated_names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rest:
+    """What the slow path says of the parts that were left to it, beside what was taken."""
+
+    rows: list[dict[str, Value | None]] = field(default_factory=list)
+    failures: dict[tuple[int, int], tuple[ValidationError, ...]] = field(default_factory=dict)
+    names: dict[tuple[int, int], Names] = field(default_factory=dict)
+    ignored: list[tuple[int, int]]
+    #: of each message; empty where a message is one event
+    parts: list[int]
+
+    def add(self, place: tuple[int, int], verdict: Verdict) -> None:
+        """Put one verdict where it belongs."""
+        if verdict.values is not None:
+            self.rows.append({"row": place[0], "part": place[1], **verdict.values})
+        elif verdict.ignored:
+            self.ignored.append(place)
+        else:
+            self.failures[place] = verdict.errors
+            if verdict.names is not None:
+                self.names[place] = verdict.names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -222,11 +223,16 @@ def to_json(event: dict[str, Any]) -> str:
     return "{" + ",".join(members) + "}"
 
 
-def assert_agree(schema: CompiledSchema, bodies: list[bytes]) -> Parsed:
+def assert_agree(
+    schema: CompiledSchema, bodies: list[bytes], headers: Sequence[bytes | None] | None = None
+) -> Parsed:
     """Parse by both paths; they give the same verdicts, reasons and bits."""
-    fast, slow = schema.parse_by_columns(bodies), schema.parse_slowly(bodies)
+    fast = schema.parse_by_columns(bodies, headers)
+    slow = schema.parse_slowly(bodies, headers)
     assert fast.failures == slow.failures
+    assert fast.names == slow.names
     assert fast.ignored == slow.ignored
+    assert fast.parts == slow.parts
     assert fast.columns.schema == slow.columns.schema
     assert fast.columns.rows() == slow.columns.rows()
     # rows() takes -0.0 for 0.0; the hash is over the bits

@@ -57,7 +57,7 @@ def test_the_plain_event_takes_the_fast_path():
     assert fast is not None
     taken = fast.take([to_json(EVENT).encode()])
 
-    assert taken.rest == []
+    assert taken.rest == {}
     assert len(taken.mapped) == 1
 
 

@@ -104,7 +104,7 @@ def test_ordinary_events_take_the_fast_path(name, event):
     assert fast is not None
     taken = fast.take(bodies)
 
-    assert taken.rest == []
+    assert taken.rest == {}
     assert len(taken.mapped) == 3
 
 
