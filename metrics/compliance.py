@@ -24,6 +24,7 @@ from metrics.builtin import VIOLATIONS
 from metrics.expressions import Kind
 from metrics.isolation import FAILURES, Guarded, RuleFailure, evaluate_apart
 from metrics.reading import RuleReader, rule_version
+from metrics.remembered import remembered
 from metrics.rollups import window_start
 from metrics.windows import WINDOW_KEY, WINDOW_SCHEMA, group_key
 
@@ -121,6 +122,7 @@ class CompiledCompliance:
         )
 
 
+@remembered
 def compile_compliance(
     document: Mapping[str, Any],
     *,

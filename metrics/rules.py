@@ -39,6 +39,7 @@ from metrics.extraction import ExtractionResult, MetricGroup, MetricsExtractor
 from metrics.extractors import EXTRACTORS, Metric, MetricExtractor, MetricType
 from metrics.isolation import merge_failures
 from metrics.reading import RuleReader, rule_version
+from metrics.remembered import remembered
 from metrics.windows import WindowEngine, WindowRule
 
 #: lengths of windows in seconds: each divides a day or is whole days, so that none straddles
@@ -152,6 +153,7 @@ def builtin_rules() -> tuple[MetricRule, ...]:
     return tuple(rule for rule in rules if rule is not None)
 
 
+@remembered
 def compile_metrics(
     document: Mapping[str, Any],
     *,
