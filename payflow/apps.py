@@ -14,6 +14,7 @@ class PayflowConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("payflow.checks")  # importing registers them
+        import_module("configuration.remote.checks")
 
 
 class PayflowAdminConfig(AdminConfig):

@@ -39,9 +39,15 @@ class Place:
     """A place that is set."""
 
     origin: Origin
-    #: what is wrong with it, in a sentence; "" when it answers
-    trouble: str
+    #: why it does not answer, in a sentence; "" when it did
+    error: str
+    #: that no worker looks at it, in a sentence; "" when one does
+    silence: str
     answered_at: datetime | None
+
+    @property
+    def trouble(self) -> str:
+        return self.silence or self.error
 
 
 def drifts(documents: Iterable[RemoteDocument] | None = None) -> list[Drift]:
@@ -68,7 +74,8 @@ def places() -> list[Place]:
     return [
         Place(
             origin=origin,
-            trouble=_silence(origin, states.get(origin.name)),
+            error=_error(states.get(origin.name)),
+            silence=_silence(origin, states.get(origin.name)),
             answered_at=states[origin.name].answered_at if origin.name in states else None,
         )
         for origin in configured().values()
@@ -91,35 +98,48 @@ def report() -> list[str]:
 
 
 def trouble() -> list[str]:
-    """What needs a person: places that do not answer, documents that are not live. In sentences."""
+    """What needs a person: places that do not answer or that nobody looks at, documents that are
+    not live. In sentences."""
     try:
-        if not (origins := configured()):
-            return []
-        found = [place.trouble for place in places() if place.trouble]
+        silent = [place.silence for place in places() if place.silence]
     except BadEnvironment as exc:
         return [str(exc)]
+    return silent + noted_trouble()
+
+
+def noted_trouble() -> list[str]:
+    """What the workers noted when they looked last; whether they look is another question."""
+    try:
+        found = places()
+    except BadEnvironment as exc:
+        return [str(exc)]
+    if not found:
+        return []
+    titles = {place.origin.name: place.origin.title for place in found}
+    sentences = [place.error for place in found if place.error]
     for drift in drifts():
         row = drift.document
-        if row.origin in origins and drift.status in ("refused", "waits"):
+        if row.origin in titles and drift.status in ("refused", "waits"):
             verb = "is refused" if drift.status == "refused" else "waits for a person"
-            found.append(f"{row.key} of {origins[row.origin].title} {verb}: {drift.text}")
-    return found
+            sentences.append(f"{row.key} of {titles[row.origin]} {verb}: {drift.text}")
+    return sentences
 
 
 def _silence(origin: Origin, state: RemoteState | None) -> str:
-    """What is wrong with a place itself, "" when nothing is."""
     if state is None:
         return f"{origin.title} was never looked at: does a worker read the queue default?"
     often = timedelta(seconds=settings.PAYFLOW["CONFIG_INTERVAL_S"])
-    if timezone.now() - state.looked_at > max(_SILENT, often * 5):
-        when = _clock(state.looked_at)
-        return (
-            f"{origin.title} was not looked at since {when}: does a worker read the queue default?"
-        )
-    if state.error and state.error_since:
-        since = _clock(state.error_since)
-        return f"{state.error}, since {since}; the last good configuration stays active"
-    return ""
+    if timezone.now() - state.looked_at <= max(_SILENT, often * 5):
+        return ""
+    when = _clock(state.looked_at)
+    return f"{origin.title} was not looked at since {when}: does a worker read the queue default?"
+
+
+def _error(state: RemoteState | None) -> str:
+    if state is None or not state.error or not state.error_since:
+        return ""
+    since = _clock(state.error_since)
+    return f"{state.error}, since {since}; the last good configuration stays active"
 
 
 def _compare(row: RemoteDocument, active: ConfigurationVersion | None) -> tuple[Status, str]:
