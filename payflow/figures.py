@@ -28,6 +28,7 @@ from prometheus_client.core import Metric as Family
 from ingestion.leaves import leaf_at
 from ingestion.models import DRAINER_ALIVE_S
 from ingestion.partitions import LAG_LASTS
+from ingestion.propagation import LATE_S, STRAGGLERS
 from metrics.buckets import bucket_value
 from payflow.lib import telemetry
 from payflow.lib.telemetry import METRICS, Metric
@@ -184,6 +185,7 @@ class Figures:
             self._add_arrival(families, moment)
             _add_violations(families, moment)
             _add_partitions(families, moment)
+            _add_behind(families, moment)
             _add_workers(families, moment)
         return families
 
@@ -253,6 +255,16 @@ def _add_partitions(families: _Families, at: _Moment) -> None:
         families.add(telemetry.STOPPED, is_stopped, *labels)
         if committed is not None:
             families.add(telemetry.LAST_COMMIT, committed, *labels)
+
+
+def _add_behind(families: _Families, at: _Moment) -> None:
+    counts = {(source, why): 0 for source in at.drained for why in ("refused", "late")}
+    parameters = {"alive_s": DRAINER_ALIVE_S, "late_s": LATE_S}
+    for source, _name, _slot, problem, _since in at.cursor.execute(STRAGGLERS, parameters):
+        key = (source, "refused" if problem else "late")
+        counts[key] = counts.get(key, 0) + 1
+    for (source, why), drainers in counts.items():
+        families.add(telemetry.BUNDLE_BEHIND, drainers, at.name(source), why)
 
 
 def _add_workers(families: _Families, at: _Moment) -> None:

@@ -122,6 +122,12 @@ BUNDLE: Final = Metric(
     labels=("source", "bundle", "schema", "metrics", "compliance"),
     help="1: the active bundle of a source and the versions in it",
 )
+BUNDLE_BEHIND: Final = Metric(
+    name="payflow_bundle_drainers_behind",
+    kind="gauge",
+    labels=("source", "why"),
+    help="Live drainers that do not run the active bundle: they refused it, or are late (10 s)",
+)
 DRAINERS: Final = Metric(
     name="payflow_drainers", kind="gauge", help="Drainers that gave a sign of life within 5 s"
 )
@@ -166,6 +172,7 @@ METRICS: Final = (
     LAST_COMMIT,
     PAUSED,
     BUNDLE,
+    BUNDLE_BEHIND,
     DRAINERS,
     TABLES_READY,
 )

@@ -9,9 +9,10 @@ import pytest
 from django.utils import timezone
 
 from configuration import sources
-from configuration.models import Source
+from configuration.models import Acknowledgement, Source
+from ingestion import attention
 from ingestion.attention import what_needs_a_person
-from ingestion.models import Batch, Partition
+from ingestion.models import Batch, Drainer, Partition
 
 
 def _partition(**fields: Any) -> Partition:
@@ -98,3 +99,57 @@ def test_missing_tables_for_tomorrow_are_said_today(ready):
     found = what_needs_a_person([], now=now)
 
     assert "No tables for tomorrow" in [item.title for item in found]
+
+
+def _worker(slot: int) -> str:
+    now = timezone.now()
+    source = Source.objects.get(name="demo")
+    bundles = {source.name: source.active_bundle_id}
+    row = Drainer.objects.create(
+        slot=slot, owner=f"host:{slot}", seen_at=now, started_at=now, bundles=bundles
+    )
+    return row.owner
+
+
+def _answer(owner: str, *, problem: str = "", ago_s: int = 0) -> None:
+    source = Source.objects.get(name="demo")
+    Acknowledgement.objects.create(
+        source=source,
+        serial=source.bundle_serial,
+        bundle=source.active_bundle,
+        owner=owner,
+        acknowledged_at=timezone.now() - timedelta(seconds=ago_s),
+        problem=problem,
+    )
+
+
+def test_workers_that_cannot_load_the_active_bundle_are_an_alarm(ready):
+    """They are named with the reason, and the last good one stays."""
+    _partition()
+    for slot in (1, 3):
+        _answer(_worker(slot), problem="built for another engine.")
+
+    (item,) = what_needs_a_person(list(Partition.objects.all()), now=timezone.now())
+
+    assert item.kind == "bad"
+    assert item.title == "Workers 1 and 3 cannot load the configuration of demo"
+    assert item.text.startswith("built for another engine. The last good one stays.")
+
+
+def test_a_worker_that_has_not_answered_for_long_is_told_of(ready):
+    """Another one answered a minute ago."""
+    _partition()
+    _answer(_worker(1), ago_s=60)
+    _worker(2)
+
+    assert _titles() == ["Worker 2 did not take the configuration of demo"]
+
+
+def test_configuration_from_outside_that_is_not_live_needs_a_look(ready, monkeypatch):
+    """In its own words."""
+    _partition()
+    monkeypatch.setattr(attention, "trouble", lambda: ["rules.yaml is refused: no such column"])
+
+    (item,) = what_needs_a_person(list(Partition.objects.all()), now=timezone.now())
+
+    assert (item.kind, item.text) == ("warn", "rules.yaml is refused: no such column")
