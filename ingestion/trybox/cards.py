@@ -24,6 +24,7 @@ _SHOWN: Final = 12
 _ORIGINS: Final = {
     "constant": "a constant of the mapping",
     "default": "the default: nothing is there",
+    "computed": "computed from other columns",
     "nothing": "nothing is there",
     "coordinates": "its coordinates: nothing is there",
 }

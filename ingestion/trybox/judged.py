@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,10 @@ import polars as pl
 from ingestion.bundles import CompiledBundle
 from ingestion.evaluate import METRIC_PREFIX, METRIC_TYPES, FailedPart, Outcome, evaluate
 from ingestion.parsing import ValidationError
+from ingestion.parsing.document import Document
+from ingestion.parsing.mapping import read_document
+from ingestion.parsing.paths import label_of
+from ingestion.routing import NOWHERE
 from ingestion.sources.base import MessageBatch
 from ingestion.trybox.traces import Trace, trace
 from metrics.buckets import bucket_value
@@ -50,6 +54,10 @@ class Part:
     """The verdict on one part: accepted, failed or ignored."""
 
     verdict: str
+    #: name and number of the schema that took it, "" when none did
+    schema: str = ""
+    #: the array that the schema explodes, as errors name it; "": a message is one event
+    explode: str = ""
     transaction_id: str = ""
     is_late: bool = False
     #: "decode" or "validate" of a failed part
@@ -65,14 +73,20 @@ class Part:
 class Judged:
     """A message under one bundle."""
 
-    #: name and number of the schema that took it, "" when none did
-    schema: str
     #: verdict and transaction id of every part
     parts: Sequence[tuple[str, str]]
     #: the part that was asked for, or the last one
     number: int
     part: Part
     rule_failures: Mapping[str, RuleFailure] = field(default_factory=dict)
+
+    def place_of(self, error: ValidationError) -> str:
+        """The field of an error within the whole message: errors name the element as the array."""
+        array = self.part.explode
+        is_inside = array and (
+            error.field == array or error.field.startswith((f"{array}.", f"{array}["))
+        )
+        return f"{array}[{self.number}]{error.field[len(array) :]}" if is_inside else error.field
 
 
 def judge(message: MessageBatch, bundle: CompiledBundle, *, part: int) -> Judged:
@@ -83,7 +97,6 @@ def judge(message: MessageBatch, bundle: CompiledBundle, *, part: int) -> Judged
     outcome = evaluate(message, bundle)
     number = min(part, outcome.parts - 1)
     return Judged(
-        schema=bundle.schema_version,
         parts=_parts(outcome),
         number=number,
         part=_part(message, bundle, outcome, number),
@@ -109,11 +122,14 @@ def _part(message: MessageBatch, bundle: CompiledBundle, outcome: Outcome, numbe
         return Part(verdict="ignored")
     row = accepted.row(0, named=True)
     findings = outcome.findings.filter(pl.col("ordinal") == number)
+    document = _document(bundle, row["route"])
     return Part(
         verdict="accepted",
+        schema=bundle.version_of(row["route"]),
+        explode=label_of(document.explode or ()),
         transaction_id=row["transaction_id"],
         is_late=row["late"],
-        traces=trace(message, bundle, values=row),
+        traces=trace(message, document, part=number, values=row),
         given=_given(accepted, bundle),
         findings=[
             Finding(
@@ -127,13 +143,26 @@ def _part(message: MessageBatch, bundle: CompiledBundle, outcome: Outcome, numbe
 
 
 def _failed(message: MessageBatch, bundle: CompiledBundle, failed: FailedPart) -> Part:
-    return Part(
+    part = Part(
         verdict="failed",
+        schema=bundle.version_of(failed.route),
         transaction_id=failed.transaction_id,
         stage=failed.stage,
         errors=failed.errors,
-        traces=trace(message, bundle, values=None),
     )
+    if failed.route == NOWHERE:
+        return part
+    document = _document(bundle, failed.route)
+    return replace(
+        part,
+        explode=label_of(document.explode or ()),
+        traces=trace(message, document, part=failed.part, values=None),
+    )
+
+
+def _document(bundle: CompiledBundle, route: int) -> Document:
+    schema = bundle.content["routes"][route]["schema"]
+    return read_document(schema["document"], name=schema["name"])
 
 
 def _given(accepted: pl.DataFrame, bundle: CompiledBundle) -> list[Given]:

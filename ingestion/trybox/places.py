@@ -20,11 +20,12 @@ _TOKEN: Final = re.compile(r'(?P<text>"(?:[^"\\]|\\.)*+")|(?P<sign>[\[\]{},:])|[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A stretch of the text, in UTF-16 units as a browser counts, and what is wrong with it."""
+    """A stretch of the text, in UTF-16 units as a browser counts."""
 
     start: int
     end: int
-    message: str
+    #: whose value it is; "" where the text stops being JSON
+    field: str
 
 
 @dataclass(slots=True)
@@ -45,20 +46,17 @@ class _Level:
         return f"{self.path}.{self.name}" if self.path else self.name
 
 
-def marks(text: str, errors: Iterable[ValidationError]) -> list[Mark]:
-    """A mark for each error whose field is in the text; of several in one place, one."""
+def marks(text: str, errors: Iterable[tuple[str, ValidationError]]) -> list[Mark]:
+    """A mark for each field with an error that is in the text, given with its errors."""
     found: dict[tuple[int, int], str] = {}
-    wanted: dict[str, str] = {}
-    for error in errors:
+    wanted = set()
+    for field, error in errors:
         if error.constraint == Reason.INVALID_JSON:
-            found.setdefault(_break(text), error.message)
-        elif error.field:
-            wanted.setdefault(error.field, error.message)
+            found.setdefault(_break(text), "")
+        elif field:
+            wanted.add(field)
     if wanted:
-        for path, start, end in spans(text):
-            message = wanted.get(path)
-            if message is not None:
-                found.setdefault((start, end), message)
+        found |= {(start, end): path for path, start, end in spans(text) if path in wanted}
     return list(_in_units(text, sorted(found.items())[:MOST_MARKS]))
 
 
@@ -121,13 +119,13 @@ def _in_units(text: str, found: Iterable[tuple[tuple[int, int], str]]) -> Iterat
     """Characters beyond the basic plane are two units in a browser."""
     is_ascii = text.isascii()
     at = units = 0
-    for (start, end), message in found:
+    for (start, end), field in found:
         if is_ascii:
-            yield Mark(start=start, end=end, message=message)
+            yield Mark(start=start, end=end, field=field)
             continue
         units += _units(text[at:start])
         at = start
-        yield Mark(start=units, end=units + _units(text[start:end]), message=message)
+        yield Mark(start=units, end=units + _units(text[start:end]), field=field)
 
 
 def _units(text: str) -> int:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from ingestion.bundles import CompiledBundle
-from ingestion.parsing.convert import Refused, convert
+from ingestion.parsing.convert import Refused
 from ingestion.parsing.document import Column, Document, Kind, Value
-from ingestion.parsing.mapping import read_document
-from ingestion.parsing.reading import JsonObject, JsonValue, Rejected, read_object
-from ingestion.parsing.slow import look_up
+from ingestion.parsing.headers import read_headers
+from ingestion.parsing.paths import Path, path_text
+from ingestion.parsing.reading import JsonValue, Rejected, read_object
+from ingestion.parsing.values import PartValues, Values
 from ingestion.sources.base import MessageBatch
 from payflow.lib.iso import MINOR_DIGITS
 
@@ -25,98 +25,87 @@ class Trace:
 
     column: str
     #: what it holds; None: nothing, or nothing that it can hold
-    value: Any
+    value: Any = None
     #: the path where the value was found; "" when it was not in the event
-    path: str
-    #: where it is from otherwise: "constant", "default", "coordinates" or "nothing"
+    path: str = ""
+    #: where it is from otherwise: "constant", "default", "computed", "coordinates" or "nothing"
     otherwise: str = ""
     #: what is wrong with what was found there
     refused: str = ""
 
 
 def trace(
-    message: MessageBatch, bundle: CompiledBundle, *, values: Mapping[str, Any] | None
+    message: MessageBatch, document: Document, *, part: int, values: Mapping[str, Any] | None
 ) -> list[Trace]:
-    """Every column that the mapping fills, in the order of the mapping.
+    """Every column that the mapping fills, in its order.
 
     `values` are those of an accepted part. Of a refused one as much is shown as can be taken; of
-    bytes that are no JSON object nothing.
+    bytes that are no JSON object, or have no such part, nothing.
     """
-    document = _document(bundle)
+    event = _open(message, document, part)
+    if event is None:
+        return []
+    found = [_trace(event, column, document) for column in document.every_column]
+    if values is None:
+        return found
+    return [_filled(one, values[one.column]) for one in found]
+
+
+def _filled(one: Trace, value: Any) -> Trace:
+    """With the value that evaluate() gave; ids that are not in the event have one nevertheless."""
+    is_made_up = one.otherwise == "nothing" and value not in (None, "")
+    otherwise = "coordinates" if is_made_up else one.otherwise
+    return replace(one, value=value, otherwise=otherwise, refused="")
+
+
+def _open(message: MessageBatch, document: Document, part: int) -> Values | PartValues | None:
+    """The values of a part by their paths."""
     try:
         event = read_object(message.bodies[0])
     except Rejected:
-        return []
-    found = list(_found(event, document))
-    if values is None:
-        return found
-    return [
-        Trace(
-            column=one.column,
-            value=values[one.column],
-            path=one.path,
-            otherwise="coordinates" if _is_made_up(one, values) else one.otherwise,
+        return None
+    values = Values(event, read_headers(message.headers[0] if message.headers else None))
+    if not document.explode:
+        return values
+    array = values.find(document.explode)
+    if not isinstance(array, list) or part >= len(array):
+        return None
+    return PartValues(values, document.explode, array[part])
+
+
+def _trace(event: Values | PartValues, column: Column, document: Document) -> Trace:
+    if column.constant is not None:
+        return Trace(
+            column=column.name, value=_shown(column, column.constant), otherwise="constant"
         )
-        for one in found
-    ]
+    if column.expression is not None:
+        return Trace(column=column.name, otherwise="computed")
+    value, path = _find(event, column, document)
+    if value is None and column.default is not None:
+        return Trace(column=column.name, value=_shown(column, column.default), otherwise="default")
+    if value is None:
+        return Trace(column=column.name, otherwise="nothing")
+    digits = _minor_digits(event, document) if column.unit == "minor" else 0
+    converted = event.converted(column, path, value, digits)
+    if isinstance(converted, Refused):
+        refused = f"expected {converted.expected}, found {converted.actual}"
+        return Trace(column=column.name, path=path_text(path), refused=refused)
+    return Trace(column=column.name, value=_shown(column, converted), path=path_text(path))
 
 
-def _is_made_up(one: Trace, values: Mapping[str, Any]) -> bool:
-    """Ids that the event does not say are made of where the broker holds it."""
-    return one.otherwise == "nothing" and values[one.column] not in (None, "")
-
-
-def _document(bundle: CompiledBundle) -> Document:
-    part = bundle.content["routes"][0]["schema"]
-    return read_document(part["document"], name=part["name"])
-
-
-def _found(event: JsonObject, document: Document) -> Iterator[Trace]:
-    currency = _currency(event, document)
-    for column in (*document.columns, *document.attributes):
-        if column.constant is not None:
-            yield Trace(
-                column=column.name,
-                value=_shown(column, column.constant),
-                path="",
-                otherwise="constant",
-            )
-            continue
-        value, path = _look(event, column, document)
-        if value is None:
-            otherwise = "nothing" if column.default is None else "default"
-            default = None if column.default is None else _shown(column, column.default)
-            yield Trace(column=column.name, value=default, path="", otherwise=otherwise)
-            continue
-        try:
-            digits = MINOR_DIGITS.get(currency, 0)
-            converted = convert(column, value, minor_digits=digits)
-        except Refused as exc:
-            refused = f"expected {exc.expected}, found {exc.actual}"
-            yield Trace(column=column.name, value=None, path=path, refused=refused)
-        else:
-            yield Trace(column=column.name, value=_shown(column, converted), path=path)
-
-
-def _look(event: JsonObject, column: Column, document: Document) -> tuple[JsonValue, str]:
+def _find(event: Values | PartValues, column: Column, document: Document) -> tuple[JsonValue, Path]:
     """The first value that is not null, and where it is."""
     for path in column.paths:
-        value = look_up(event, path)
+        value = event.find(path)
         if value is not None and not (isinstance(value, str) and value in document.nulls):
-            return value, ".".join(path)
-    return None, ""
+            return value, path
+    return None, ()
 
 
-def _currency(event: JsonObject, document: Document) -> str:
-    """Amounts in minor units need its digits."""
-    column = next(column for column in document.columns if column.name == "currency")
-    if column.constant is not None:
-        return str(column.constant)
-    value, _ = _look(event, column, document)
-    try:
-        return str(convert(column, value)) if value is not None else str(column.default)
-    except Refused:
-        return ""
+def _minor_digits(event: Values | PartValues, document: Document) -> int:
+    """Of the event's currency."""
+    currency = next(column for column in document.columns if column.name == "currency")
+    return MINOR_DIGITS.get(str(_trace(event, currency, document).value), 0)
 
 
 def _shown(column: Column, value: Value) -> Any:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from ingestion.parsing import MAX_MESSAGE, ValidationError
+from ingestion.parsing import MAX_MESSAGE, Reason, ValidationError
 from ingestion.trybox.asked import (
     MAX_HEADERS,
     Asked,
@@ -135,25 +135,32 @@ def _result(asked: Asked) -> dict[str, Any]:
     if not asked.body.strip():
         return {"sides": [], "cards": [], "marks": []}
     sides = look(asked, now=timezone.now())
-    errors = [error for side in sides if side.judged for error in side.judged.part.errors]
-    found = marks(asked.text, errors)
-    by_message = {mark.message: mark for mark in found}
+    found = marks(
+        asked.text,
+        [
+            (judged.place_of(error), error)
+            for judged in (side.judged for side in sides)
+            if judged
+            for error in judged.part.errors
+        ],
+    )
+    by_field = {mark.field: mark for mark in found}
     return {
-        "sides": [_shown(side, by_message) for side in sides],
+        "sides": [_shown(side, by_field) for side in sides],
         "cards": result_cards(sides),
         "marks": found,
         "part": asked.part,
     }
 
 
-def _shown(side: Side, by_message: dict[str, Mark]) -> ShownSide:
+def _shown(side: Side, by_field: dict[str, Mark]) -> ShownSide:
     judged = side.judged
     if judged is None:
         return ShownSide(side=side, errors=[], parts=[])
     return ShownSide(
         side=side,
         errors=[
-            ShownError(error=error, mark=by_message.get(error.message))
+            ShownError(error=error, mark=_mark(judged.place_of(error), error, by_field))
             for error in judged.part.errors[:_MOST_ERRORS]
         ],
         parts=[
@@ -163,6 +170,12 @@ def _shown(side: Side, by_message: dict[str, Mark]) -> ShownSide:
         if len(judged.parts) > 1
         else [],
     )
+
+
+def _mark(field: str, error: ValidationError, by_field: dict[str, Mark]) -> Mark | None:
+    if field or error.constraint == Reason.INVALID_JSON:
+        return by_field.get(field)
+    return None
 
 
 try_box_view = site.admin_view(try_box)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestion.parsing import Reason, ValidationError
+from ingestion.parsing.reasons import problem
 from ingestion.trybox.places import MOST_MARKS, marks, spans
 
 _NAMES = st.text(st.characters(exclude_characters=".[]", exclude_categories=["Cs"]), min_size=1)
@@ -19,10 +20,8 @@ _VALUES = st.recursive(
 )
 
 
-def error(field: str, constraint: Reason = Reason.WRONG_TYPE) -> ValidationError:
-    return ValidationError(
-        field=field, constraint=constraint, expected="a", actual="b", message=f"{field} is wrong"
-    )
+def error(field: str, constraint: Reason = Reason.WRONG_TYPE) -> tuple[str, ValidationError]:
+    return field, problem(field, constraint, "a", "b")
 
 
 def marked(text: str, *fields: str) -> list[str]:
