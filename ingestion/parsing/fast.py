@@ -71,7 +71,7 @@ class FastPath:
         decoded = self._decoder.decode(bodies)
         if decoded.refused:
             usual = usual.scatter(decoded.refused, False)
-        present = decoded.wires.select(self._present).to_series()
+        present = decoded.wires.with_columns(self._present)["_present"]
         wires, usual = self._with_headers(decoded.wires, usual, headers)
         wires, usual, aside = pick_all(self._pickers, wires, usual)
         usual = self._repeats.without(texts, usual, present, bodies, aside)

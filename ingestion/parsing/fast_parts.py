@@ -85,7 +85,7 @@ class PartsPath(FastPath):
         decoded = self._decoder.decode(bodies)
         if decoded.refused:
             usual = usual.scatter(decoded.refused, False)
-        present = decoded.wires.select(self._present).to_series().cast(pl.Int64)
+        present = decoded.wires.with_columns(self._present)["_present"].cast(pl.Int64)
         wires, usual = self._with_headers(decoded.wires, usual, headers)
         wires, usual, aside = pick_all(self._pickers, wires, usual)
         usual &= wires.select(_usual=self._around).to_series()
@@ -112,7 +112,7 @@ class PartsPath(FastPath):
         """Wires of the elements, which are sound, names present by message, what is set aside."""
         decoded = self._element_decoder.decode(elements.raws)
         sound = pl.repeat(True, len(elements.raws), dtype=pl.Boolean, eager=True).alias("_sound")
-        found = decoded.wires.select(self._element_present).to_series()
+        found = decoded.wires.with_columns(self._element_present)["_present"]
         refused = pl.Series(decoded.refused, dtype=pl.UInt32)
         if decoded.refused:
             sound = sound.scatter(decoded.refused, False)
