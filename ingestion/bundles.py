@@ -11,6 +11,7 @@ import polars as pl
 
 from configuration.models import Bundle, ConfigurationVersion
 from ingestion.parsing import CompiledSchema, compile_schema
+from ingestion.parsing.paths import Header, parse_path, plain_names
 from ingestion.routing import NOWHERE, Router, compile_router
 from ingestion.scrub import ScrubRules
 from metrics.columns import COMMON_ATTRIBUTES
@@ -85,20 +86,17 @@ def compile_bundle(
     metrics, compliance = rules.compiled(everywhere, elsewhere={})
     routes = []
     for part, schema in zip(parts, schemas, strict=True):
-        own = (
-            (metrics, compliance)
-            if len(parts) == 1
-            else rules.compiled(schema.attributes, elsewhere=everywhere)
-        )
-        version = f"{part['name']} v{part['version']}"
+        own = (metrics, compliance)
+        if len(schemas) > 1:
+            own = rules.compiled(schema.attributes, elsewhere=everywhere)
         routes.append(
-            CompiledRoute(schema=schema, schema_version=version, metrics=own[0], compliance=own[1])
+            CompiledRoute(
+                schema=schema,
+                schema_version=f"{part['name']} v{part['version']}",
+                metrics=own[0],
+                compliance=own[1],
+            )
         )
-    spared = {
-        path
-        for part, schema in zip(parts, schemas, strict=True)
-        for path in spared_paths(part["document"], schema.identity.fields)
-    }
     return CompiledBundle(
         id=bundle_id,
         hash=digest,
@@ -107,8 +105,24 @@ def compile_bundle(
         router=router,
         metrics=metrics,
         compliance=compliance,
-        scrub=ScrubRules(spared=tuple(sorted(spared))),
+        scrub=_scrub_rules(parts, schemas),
     )
+
+
+def _scrub_rules(
+    parts: Sequence[Mapping[str, Any]], schemas: Sequence[CompiledSchema]
+) -> ScrubRules:
+    """What must not be masked for any of the schemas: scrub runs before the routes are known."""
+    spared: set[str] = set()
+    spared_headers: set[str] = set()
+    for part, schema in zip(parts, schemas, strict=True):
+        for path in map(parse_path, spared_paths(part["document"], schema.identity.fields)):
+            if isinstance(path[0], Header):
+                spared_headers.add(path[0].name)
+            else:
+                # arrays do not count for scrub
+                spared.add(".".join(plain_names(path)))
+    return ScrubRules(spared=tuple(sorted(spared)), spared_headers=tuple(sorted(spared_headers)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +168,12 @@ def spared_paths(document: Mapping[str, Any], identity: Iterable[str]) -> tuple[
     A number that only looks like a card number must not make two events one.
     """
     columns = {**document.get("attributes", {}), **document["columns"]}
+    names = {*_IDS, *identity}
+    for name in tuple(names):
+        if "expression" in (column := columns.get(name, {})):
+            names |= set(pl.sql_expr(column["expression"]).meta.root_names())
     paths: list[str] = []
-    for name in sorted({*_IDS, *identity}):
+    for name in sorted(names):
         column = columns.get(name, {})
         paths += [column["path"]] if "path" in column else column.get("first", [])
     return tuple(paths)

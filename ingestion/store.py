@@ -188,7 +188,7 @@ class _Bodies:
     def _parts(self, part: FailedPart) -> MessageParts:
         if part.row not in self._cut:
             path = self._bundle.routes[part.route].schema.explode
-            self._cut[part.row] = MessageParts(self._bodies[part.row], path=path)
+            self._cut[part.row] = MessageParts(self._bodies[part.row], path=[*map(str, path)])
         return self._cut[part.row]
 
 

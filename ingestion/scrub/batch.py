@@ -24,6 +24,8 @@ class ScrubRules:
 
     #: dotted paths of the body whose values are never masked (ids, identity); arrays do not count
     spared: tuple[str, ...] = ()
+    #: names of headers whose values are never masked
+    spared_headers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,8 @@ def scrub(
     changes: dict[int, set[str]] = {}
     clean_bodies = _scrub_column(bodies, spared, changes)
     clean_keys = _scrub_column(keys, None, changes) if keys else keys
-    clean_headers = _scrub_column(headers, frozenset(), changes) if headers else headers
+    spared_headers = frozenset(name.encode() for name in rules.spared_headers)
+    clean_headers = _scrub_column(headers, spared_headers, changes) if headers else headers
     hits = {
         index: ScrubHit(
             kinds=frozenset(changes[index]),
