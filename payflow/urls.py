@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from ingestion.dryrun.api import CancelJob, JobDetail, StartDryRun
 from ingestion.propagation_view import propagation_live
 from ingestion.trybox.views import try_box_view, try_look_view
 from ingestion.views import overview_live
@@ -22,6 +23,13 @@ urlpatterns = [
     path("explore/csv/", explore_csv_view, name="explore-csv"),
     path("try/", try_box_view, name="try-box"),
     path("try/look/", try_look_view, name="try-look"),
+    path(
+        "api/v1/configuration/versions/<int:pk>/dry-runs/",
+        StartDryRun.as_view(),
+        name="api-dry-run",
+    ),
+    path("api/v1/jobs/<int:pk>/", JobDetail.as_view(), name="api-job"),
+    path("api/v1/jobs/<int:pk>/cancel/", CancelJob.as_view(), name="api-job-cancel"),
     path("api/v1/configuration/", include("configuration.api.urls")),
     path("", admin.site.urls),
 ]
