@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from configuration.causes import Cause
 from payflow.lib.pages.detail import Button
-from payflow.lib.pages.display import UNKNOWN, row_url, span
+from payflow.lib.pages.display import UNKNOWN, span
 
 #: who may roll back
 UNDO: Final = "configuration.rollback_configurationversion"
@@ -38,10 +39,11 @@ def likely(cause: Cause | None, *, may_undo: bool) -> SafeString:
 
 
 def undo_of(cause: Cause | None) -> str:
-    """The page that rolls back what caused it; "" when it is no longer active."""
+    """The page that asks whether to roll back what caused it; "" when that would not help."""
     if cause is None or cause.activation is None or not cause.can_be_undone:
         return ""
-    return row_url("configuration.configurationversion", cause.activation.version_id)
+    before = cause.activation.previous_id
+    return reverse("admin:configuration_configurationversion_rollback", args=[before])
 
 
 def undo_buttons(request: HttpRequest, cause: Cause | None) -> list[Button]:
