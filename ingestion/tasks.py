@@ -24,6 +24,7 @@ from ingestion.drain import Drainer
 from ingestion.leaves import ensure_leaves
 from ingestion.models import Drainer as DrainerRow
 from ingestion.models import Partition
+from ingestion.shadow.follow import follow_all
 
 _stop = threading.Event()
 _in_pool_child = False
@@ -68,6 +69,12 @@ def run_jobs() -> None:
 def sweep_jobs() -> None:
     """Find jobs whose worker is gone, or whose message was lost."""
     jobs.sweep()
+
+
+@shared_task(name="ingestion.tasks.follow_shadows")
+def follow_shadows() -> None:
+    """Let drafts that run beside the live rules look at what has arrived."""
+    follow_all()
 
 
 def _seats_waiting() -> int:

@@ -145,6 +145,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 2.0,
         "options": {"expires": 4},
     },
+    "follow-shadows": {
+        "task": "ingestion.tasks.follow_shadows",
+        "schedule": 2.0,
+        "options": {"expires": 2},
+    },
     "ensure-partitions": {
         "task": "ingestion.tasks.ensure_partitions",
         "schedule": 3600.0,
