@@ -18,6 +18,7 @@ class IngestionConfig(AppConfig):
         from ingestion.parsing import compile_schema  # noqa: PLC0415
         from ingestion.parsing.compatibility import compare_schemas  # noqa: PLC0415
         from ingestion.propagation_card import activation_card, version_card  # noqa: PLC0415
+        from ingestion.shadow.register import register as register_shadow  # noqa: PLC0415
         from ingestion.sources.factory import ConsumerFactory  # noqa: PLC0415
         from metrics.trial import check_rules  # noqa: PLC0415
 
@@ -39,3 +40,4 @@ class IngestionConfig(AppConfig):
         page_parts.add_card("main", 10, version_card)
         page_parts.add_activation_card(activation_card)
         register_dry_run()
+        register_shadow()
