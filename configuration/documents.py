@@ -18,6 +18,8 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 #: bytes; a document of thousands of rules is smaller
 _MAX_SIZE: Final = 2**20
 _MAX_DEPTH: Final = 50
+#: from here on, a float is written with an exponent and without a point
+_NO_POINT: Final = 1e16
 #: of one text; a reader mends the first ones first
 _MAX_PROBLEMS: Final = 20
 
@@ -97,7 +99,7 @@ def read_text(text: str, *, label: str = "the text") -> tuple[dict[str, Any], di
     ]
     if problems:
         raise ConfigurationError(placed(problems, lines))
-    return document, lines
+    return _as_stored(document), lines
 
 
 def parse_text(text: str, *, label: str = "the text") -> dict[str, Any]:
@@ -118,6 +120,17 @@ def _line(pointer: str, lines: Mapping[str, int]) -> int:
         pointer = pointer.rpartition("/")[0]
     # the whole document stands on no line
     return lines[pointer] if pointer else 0
+
+
+def _as_stored(value: Any) -> Any:
+    """The value as PostgreSQL gives it back: 1e22 as an integer, for it has no point."""
+    if isinstance(value, dict):
+        return {name: _as_stored(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_as_stored(item) for item in value]
+    if isinstance(value, float) and abs(value) >= _NO_POINT:
+        return int(value)
+    return value
 
 
 def _text(path: Path) -> str:
