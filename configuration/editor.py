@@ -171,10 +171,11 @@ def check(request: HttpRequest, version: ConfigurationVersion) -> dict[str, Any]
 
 def document_of(version: ConfigurationVersion) -> dict[str, Any]:
     """What the text says, in the text's order: the column keeps the keys of mappings in its own."""
+    saved: dict[str, Any] = version.document
     try:
-        return read_text(text_of(version))[0] if version.document else {}
+        return read_text(text_of(version))[0] if saved else {}
     except ConfigurationError:
-        return version.document
+        return saved
 
 
 def saved_problems(version: ConfigurationVersion) -> list[Problem]:
@@ -231,26 +232,17 @@ def _rules(
             RuleLine(
                 name=str(rule.get("name", f"rule {number + 1}")),
                 sub=str(rule.get("description", "")).strip(),
-                facts=_facts(version.kind, rule),
+                facts=editor_rules.facts_of(version.kind, rule),
                 url=f"{_address(version, FORM)}&rule={number}#editor",
                 mark=mark,
                 problems=[p for p in problems if f"{p.pointer}/".startswith(f"/{name}/{number}/")],
             )
         )
-    return lines
+    return sorted(lines, key=lambda line: (not line.problems, not line.mark))
 
 
 def _old(kind: str, before: Mapping[str, Any]) -> list[dict[str, Any]]:
     return editor_rules.rules_of(kind, before)
-
-
-def _facts(kind: str, rule: Mapping[str, Any]) -> list[str]:
-    """The three cells beside a rule's name."""
-    if kind == Kind.COMPLIANCE:
-        return [str(rule.get("severity", "")), str(rule.get("family", "")), ""]
-    by = rule.get("group_by")
-    groups = ", ".join(map(str, by)) if isinstance(by, list) else ""
-    return [str(rule.get("type", "")), groups, str(rule.get("window", ""))]
 
 
 def _address(version: ConfigurationVersion, view: str) -> str:

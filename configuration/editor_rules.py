@@ -106,6 +106,16 @@ def rules_of(kind: str, document: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [entry if isinstance(entry, dict) else {} for entry in entries]
 
 
+def facts_of(kind: str, rule: Mapping[str, Any]) -> list[str]:
+    """What stands beside a rule's name in lists: of a metric type, groups, window; of a compliance
+    rule severity and family."""
+    if LISTS[kind] == "rules":
+        return [str(rule.get("severity", "")), str(rule.get("family", "")), ""]
+    by = rule.get("group_by")
+    groups = ", ".join(map(str, by)) if isinstance(by, list) else ""
+    return [str(rule.get("type", "")), groups, str(rule.get("window", ""))]
+
+
 def form(
     kind: str, document: Mapping[str, Any], active: Mapping[str, Any] | None, *, rule: str
 ) -> Form | None:

@@ -35,6 +35,15 @@ def changes_card(version: ConfigurationVersion, active: ConfigurationVersion | N
         title = f"Changes against v{other.number} before it" if other else ""
     if other is None:
         return None
+    return _changes(version, other, title)
+
+
+def changes_between(version: ConfigurationVersion, previous: ConfigurationVersion) -> Card:
+    """What an activation changed."""
+    return _changes(version, previous, f"Changes against v{previous.number} before it")
+
+
+def _changes(version: ConfigurationVersion, other: ConfigurationVersion, title: str) -> Card:
     if not version.document:
         return Card(title=title, empty="The text cannot be read, so nothing can be compared.")
     changes = diff_documents(version.kind, other.document, version.document)

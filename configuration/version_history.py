@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from configuration import traffic
+from configuration.bundling import sources_using
 from configuration.models import Activation, ConfigurationVersion
 from payflow.lib.pages.display import DASH, UNKNOWN, count, moment, pill, row_url, span
 
@@ -64,6 +65,7 @@ def history(
         .order_by("-id")[: most + 1]
     )
     may = request.user.has_perm("configuration.rollback_configurationversion")
+    using = {source.pk for source in sources_using(version.kind, version.name)}
     rows = [_draft(draft, version) for draft in drafts[:most]]
     until: datetime | None = None
     seen: set[int] = set()
@@ -71,7 +73,14 @@ def history(
         is_first = entry.version_id not in seen
         seen.add(entry.version_id)
         was_live_before = entry.version_id in {e.version_id for e in entries[position + 1 :]}
-        row = _span(entry, until, version, is_current=position == 0, was_live=was_live_before)
+        row = _span(
+            entry,
+            until,
+            version,
+            using=using,
+            is_current=position == 0,
+            was_live=was_live_before,
+        )
         rows.append(_with_button(row, entry, may=may and is_first, nearest=position == 1))
         until = entry.activated_at
     return rows
@@ -97,11 +106,12 @@ def _span(
     until: datetime | None,
     shown: ConfigurationVersion,
     *,
+    using: set[int],
     is_current: bool,
     was_live: bool,
 ) -> HistoryRow:
     end = until or timezone.now()
-    sources = [int(pk) for pk in entry.serials]
+    sources = {int(pk) for pk in entry.serials} | using
     came = traffic.between(sources, entry.activated_at, end)
     kind, symbol = STATES[Status.ACTIVE if is_current else Status.RETIRED]
     return HistoryRow(

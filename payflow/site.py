@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from csp.decorators import csp_update
+from django.apps import apps
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse_lazy
@@ -14,6 +15,14 @@ from unfold.sites import UnfoldAdminSite
 
 #: Alpine evaluates the expressions in Unfold's templates; nothing inline is allowed anywhere
 _with_alpine: Final = csp_update({"script-src": ["'unsafe-eval'"]})
+_VERSIONS: Final = "configuration.view_configurationversion"
+_VERSION_LIST: Final = "admin:configuration_configurationversion_changelist"
+#: kind of a version, its title, its symbol, its name in addresses
+_KINDS: Final = (
+    ("schema", "Transaction schemas", "schema", "schemas"),
+    ("metrics", "Metric rules", "functions", "metric-rules"),
+    ("compliance", "Compliance rules", "rule", "compliance-rules"),
+)
 
 
 class PayflowAdminSite(UnfoldAdminSite):
@@ -74,14 +83,19 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         ),
         _group(
             "Configuration",
-            _item(request, "Versions", "schema", "configuration.configurationversion"),
+            *_kinds(request),
             _item(request, "Activations", "history", "configuration.activation"),
             _item(request, "Bundles", "deployed_code", "configuration.bundle"),
+            _page(request, "Try box", "science", "try-box", _VERSIONS),
+            _item(request, "Jobs", "play_circle", "configuration.job"),
+            _item(request, "Remote documents", "cloud_sync", "configuration.remotedocument"),
         ),
         _group(
             "Administration",
             _item(request, "People", "person", "auth.user"),
             _item(request, "Roles", "group", "auth.group"),
+            _item(request, "API tokens", "key", "knox.authtoken"),
+            _item(request, "Audit log", "policy", "configuration.auditentry"),
         ),
     ]
 
@@ -95,15 +109,50 @@ def _allowed(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _explore(request: HttpRequest) -> list[dict[str, Any]]:
-    """The one page that is no model's and no index: who may read windows may open it."""
-    link = reverse_lazy("explore")
-    item = {
-        "title": "Explore",
-        "icon": "query_stats",
+    """First of all pages that is no index: who may read windows may open it."""
+    item = _page(request, "Explore", "query_stats", "explore", "metrics.view_metricwindow")
+    return _allowed([item])
+
+
+def _kinds(request: HttpRequest) -> list[dict[str, Any]]:
+    """A list for each kind of version; the page of a version belongs to its kind's."""
+    here = _kind_here(request)
+    return [
+        _page(request, title, icon, f"admin:configuration_{slug}", _VERSIONS, is_here=kind == here)
+        for kind, title, icon, slug in _KINDS
+    ]
+
+
+def _kind_here(request: HttpRequest) -> str:
+    """Kind of the version or versions that this page is about; "" where it is about others."""
+    match = request.resolver_match
+    if match is None or not request.path.startswith(str(reverse_lazy(_VERSION_LIST))):
+        return ""
+    key = str(match.kwargs.get("version_id", match.kwargs.get("object_id", "")))
+    if key.isdecimal() and len(key) < 19:
+        versions = apps.get_model("configuration.ConfigurationVersion").objects
+        return str(versions.filter(pk=key).values_list("kind", flat=True).first())
+    return request.GET.get("kind__exact", "")
+
+
+def _page(
+    request: HttpRequest,
+    title: str,
+    icon: str,
+    name: str,
+    permission: str,
+    *,
+    is_here: bool = False,
+) -> dict[str, Any]:
+    """A link to a page that is no model's own."""
+    link = reverse_lazy(name)
+    return {
+        "title": title,
+        "icon": icon,
         "link": link,
-        "active": request.path == str(link),
+        "active": is_here or request.path.startswith(str(link)),
+        "permission": lambda _request: request.user.has_perm(permission),
     }
-    return [item] if request.user.has_perm("metrics.view_metricwindow") else []
 
 
 def _item(request: HttpRequest, title: str, icon: str, target: str) -> dict[str, Any]:

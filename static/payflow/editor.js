@@ -231,6 +231,23 @@
 
   document.querySelectorAll("[data-editor]").forEach(editor);
 
+  // --- lists of rules: only those that have the words --------------------------------------------
+
+  document.querySelectorAll("[data-find]").forEach(function (input) {
+    var card = input.closest(".pf-card");
+    var rows = Array.from(card.querySelectorAll("[data-found] tbody tr"));
+    input.addEventListener("input", function () {
+      var words = input.value.toLowerCase().split(/\s+/);
+      var found = 0;
+      rows.forEach(function (row) {
+        var text = row.textContent.toLowerCase();
+        row.hidden = !words.every((word) => text.includes(word));
+        found += row.hidden ? 0 : 1;
+      });
+      card.querySelector("[data-none]").hidden = found > 0;
+    });
+  });
+
   // --- comparing: the second choice is in the address --------------------------------------------
 
   document.querySelectorAll("[data-go]").forEach(function (form) {
