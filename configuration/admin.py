@@ -13,7 +13,14 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from configuration import remote_admin, source_page, sources, version_admin
+from configuration import (
+    activation_page,
+    bundle_admin,
+    remote_admin,
+    source_page,
+    sources,
+    version_admin,
+)
 from configuration.bundling import refresh_bundle
 from configuration.forms import SourceForm
 from configuration.models import Source
@@ -26,7 +33,7 @@ from payflow.lib.pages.display import (
 )
 
 #: the admin finds its pages in this module alone
-__all__ = ("SourceAdmin", "remote_admin", "version_admin")
+__all__ = ("SourceAdmin", "activation_page", "bundle_admin", "remote_admin", "version_admin")
 
 
 @admin.register(Source)
