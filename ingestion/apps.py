@@ -11,7 +11,8 @@ class IngestionConfig(AppConfig):
     def ready(self) -> None:
         """Tell configuration how documents are checked, and what its pages show beside them."""
         # models must be loaded first
-        from configuration import page_parts, traffic, validators  # noqa: PLC0415
+        from configuration import page_parts, rule_worth, traffic, validators  # noqa: PLC0415
+        from ingestion import rule_worth as worth  # noqa: PLC0415
         from ingestion import traffic as arrived  # noqa: PLC0415
         from ingestion.bundles import compile_bundle, known_attributes  # noqa: PLC0415
         from ingestion.dryrun.register import register as register_dry_run  # noqa: PLC0415
@@ -37,6 +38,7 @@ class IngestionConfig(AppConfig):
             compatibility=compare_schemas,
         )
         traffic.register(arrived.between)
+        rule_worth.register(worth.worth_of)
         page_parts.add_card("main", 10, version_card)
         page_parts.add_activation_card(activation_card)
         register_dry_run()
