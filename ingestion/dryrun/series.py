@@ -154,12 +154,16 @@ def _note_behind(tally: SeriesTally, unit: Unit, events: pl.DataFrame, pair: Pai
 def _value(events: pl.DataFrame, name: str, side: str) -> list[pl.Expr]:
     """What a rule gave each event, and of a RATE what it is over; null where it gave nothing."""
     columns = {side: PREFIX + name, f"{side}_over": f"{PREFIX}{name}:over"}
-    return [
-        (pl.col(column) if name and column in events.columns else pl.lit(None))
-        .cast(VALUE)
-        .alias(alias)
-        for alias, column in columns.items()
-    ]
+    return [_number_in(events, column).alias(alias) for alias, column in columns.items()]
+
+
+def _number_in(events: pl.DataFrame, column: str) -> pl.Expr:
+    if column not in events.columns:
+        return pl.lit(None, VALUE)
+    value = pl.col(column)
+    # a decimal takes no booleans
+    is_flag = events.schema[column] == pl.Boolean
+    return (value.cast(pl.Int64) if is_flag else value).cast(VALUE)
 
 
 def _group(events: pl.DataFrame, group_by: Sequence[str]) -> pl.Expr:
