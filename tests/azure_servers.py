@@ -133,6 +133,7 @@ class AppConfiguration(Server):
     def put(
         self, key: str, value: str, *, label: str | None = None, content_type: str | None = None
     ) -> None:
+        assert len(value.encode(errors="surrogatepass")) < 10_000, "Azure takes 10 KB a setting"
         self._writes += 1
         self.settings[key, label] = {
             "key": key,

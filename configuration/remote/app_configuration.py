@@ -6,13 +6,16 @@ for each key pattern, answered with 304. It keeps what it has read while the sto
 
 from __future__ import annotations
 
+import base64
 import re
+import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from configuration.models import ConfigurationVersion
 from configuration.remote.found import (
+    ENOUGH,
     MAX_DOCUMENTS,
     Found,
     Unreachable,
@@ -38,6 +41,8 @@ _KINDS: Final = {
 }
 #: the rule sets that sources use by default go by these names there
 _DEFAULTS: Final = {"metrics:definitions": "default", "compliance:rules": "default"}
+#: a setting holds 10 KB: larger documents stand there packed, beginning with gzip's first bytes
+_PACKED: Final = "H4sI"
 _NO_LABEL: Final = "\0"
 #: what a Key Vault reference is read as: a document in a vault would end up in the database
 _IN_VAULT: Final = "\0in a vault"
@@ -113,8 +118,29 @@ class AppConfiguration:
         if text == _IN_VAULT:
             problem = "refers to Key Vault: a document has to stand in the setting itself"
             return Found(key=shown, kind=_KINDS[group], name=name, problem=problem)
-        data = text.encode(errors="surrogatepass")
+        try:
+            data = _unpacked(text)
+        except ValueError:
+            problem = "is no gzip in base64, though it begins like one"
+            return Found(key=shown, kind=_KINDS[group], name=name, problem=problem)
         return found_text(shown, data, kind=_KINDS[group], name=name, number=int(number))
+
+
+def _unpacked(text: str) -> bytes:
+    """The bytes of a value: as they are, or packed with gzip and base64. Raises ValueError.
+
+    Unpacks no more than it takes to know that a document is too large.
+    """
+    if not text.startswith(_PACKED):
+        return text.encode(errors="surrogatepass")
+    unpacking = zlib.decompressobj(wbits=31)
+    try:
+        data = unpacking.decompress(base64.b64decode(text, validate=True), ENOUGH)
+    except zlib.error as exc:
+        raise ValueError from exc
+    if not unpacking.eof and len(data) < ENOUGH:
+        raise ValueError
+    return data
 
 
 def endpoint_of(address: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from configuration.remote.found import (
+    ENOUGH,
     MAX_DOCUMENTS,
     Found,
     Unreachable,
@@ -22,8 +23,6 @@ from configuration.remote.found import (
 SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 #: seconds that a file is left alone after it was written: it may be half of one
 _SETTLED_S: Final = 0.5
-#: bytes that are read, more than a document may have
-_ENOUGH: Final = 2**20 + 1
 
 
 class Directory:
@@ -77,6 +76,6 @@ def _entry(
 def _document(path: Path) -> Found:
     try:
         with path.open("rb") as file:
-            return found_text(path.name, file.read(_ENOUGH))
+            return found_text(path.name, file.read(ENOUGH))
     except OSError as exc:
         return Found(key=path.name, problem=f"cannot be read: {exc.strerror}")

@@ -14,6 +14,8 @@ from payflow.lib.errors import ConfigurationError, Retryable
 MAX_DOCUMENTS: Final = 200
 #: bytes
 _MAX_SIZE: Final = 2**20
+#: as many bytes show that a document is too large
+ENOUGH: Final = _MAX_SIZE + 1
 
 
 class Unreachable(Retryable):

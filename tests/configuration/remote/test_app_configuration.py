@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import time
 from collections.abc import Callable
@@ -37,6 +39,12 @@ Versions = ConfigurationVersion.objects
 Look = Callable[[], bool]
 Schema = Callable[..., str]
 KEY = "schemas:acme:v1"
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def packed(data: bytes) -> str:
+    """As `gzip | base64` writes it."""
+    return base64.b64encode(gzip.compress(data)).decode()
 
 
 def states() -> list[str]:
@@ -224,6 +232,37 @@ def test_a_document_in_a_vault_is_refused(store: AppConfiguration, look: Look):
 
     assert "refers to Key Vault" in problem("schemas:secret:v1")
     assert not Versions.exists()
+
+
+def test_a_large_document_is_read_packed(store: AppConfiguration, look: Look):
+    """The shipped metric rules, 26 KB of YAML, fit into a setting as gzip in base64."""
+    text = (ROOT / "metrics/rule_sets/default.yaml").read_text(encoding="utf-8")
+    store.put("metrics:definitions:v1", packed(text.encode()))
+
+    look()
+
+    version = Versions.get(kind="metrics", name="default")
+    assert (version.status, version.text) == ("active", text)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (packed(b"x" * 2**21), "larger than"),
+        (packed(b"name: acme")[:-9], "no gzip"),
+        ("H4sIAAAA", "no gzip"),
+        ("H4sI, not base64", "no gzip"),
+        (packed(b"\xff"), "no UTF-8"),
+    ],
+)
+def test_what_cannot_be_unpacked_is_said(store: AppConfiguration, look: Look, data: str, text: str):
+    """Nor is more unpacked than a document may have: 2 MB of one letter take 2 KB."""
+    store.put(KEY, data)
+
+    look()
+
+    assert not Versions.exists()
+    assert text in problem(KEY)
 
 
 @pytest.mark.parametrize("value", ["", "\ud800", "a\0b", "null", "[]"])
