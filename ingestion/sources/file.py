@@ -6,10 +6,12 @@ taken twice. A position is the number of the next record, from "0".
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import time
 import uuid
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,12 +22,32 @@ from typing import Any, ClassVar
 import polars as pl
 
 from ingestion.sources.base import BatchLimits, Checkpoint, Lag, MessageBatch, MessageConsumer
-from ingestion.sources.file_records import NdjsonRecords, ParquetRecords, Records
+from ingestion.sources.file_csv import CsvRecords
+from ingestion.sources.file_json import JsonArrayRecords
+from ingestion.sources.file_records import (
+    Extent,
+    NdjsonRecords,
+    ParquetRecords,
+    Records,
+    open_bytes,
+)
 from ingestion.sources.settings import SettingsReader
 from payflow.lib.errors import Permanent, PositionLost, SourceUnavailable
 
-FORMATS: dict[str, type[Records]] = {"ndjson": NdjsonRecords, "parquet": ParquetRecords}
-_SUFFIXES = {".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet", ".pq": "parquet"}
+FORMATS: dict[str, type[Records]] = {
+    "ndjson": NdjsonRecords,
+    "json": JsonArrayRecords,
+    "csv": CsvRecords,
+    "parquet": ParquetRecords,
+}
+_SUFFIXES = {
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".json": "json",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
 
 _BLOCK = 2**20
 
@@ -35,8 +57,10 @@ class FileSettings:
     """Which file."""
 
     path: str
-    #: "ndjson" or "parquet"
+    #: a key of FORMATS
     format: str
+    #: between the fields of CSV
+    delimiter: str = ","
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +68,7 @@ class _Content:
     """The file as it was when it was opened."""
 
     sha256: str
-    #: line ends, an upper bound of the records of an NDJSON file
-    lines: int
+    extent: Extent
     #: changes when somebody writes to the file or puts another in its place
     state: tuple[int, int, int]
     loaded_at: datetime
@@ -58,18 +81,24 @@ class FileConsumer(MessageConsumer):
 
     @classmethod
     def parse_settings(cls, settings: Mapping[str, Any]) -> FileSettings:
-        """path (required), format (default by the extension)."""
+        """path (required), format (default by the extension before .gz), delimiter (CSV)."""
         reader = SettingsReader(settings)
         path = reader.text("path", max_length=4096)
-        by_suffix = _SUFFIXES.get(Path(path).suffix.lower(), "")
+        name = Path(path.lower().removesuffix(".gz"))
+        by_suffix = _SUFFIXES.get(name.suffix, "")
         file_format = reader.choice("format", default=by_suffix, choices=tuple(FORMATS))
+        delimiter = reader.text("delimiter", default=",", max_length=1)
+        if delimiter in '"\r\n' or not delimiter.isascii():
+            reader.refuse("delimiter", "it must be one ASCII character, and no quote or line end")
+        elif delimiter != "," and file_format != "csv":
+            reader.refuse("delimiter", "only CSV has one")
         reader.finish()
-        return FileSettings(path=path, format=file_format)
+        return FileSettings(path=path, format=file_format, delimiter=delimiter)
 
     def __init__(self, *, source: str, settings: FileSettings) -> None:
         self._source = source
         self._path = Path(settings.path)
-        self._format = FORMATS[settings.format]
+        self._settings = settings
         self._limits = BatchLimits()
         self._content: _Content | None = None
         self._records: Records | None = None
@@ -82,7 +111,7 @@ class FileConsumer(MessageConsumer):
         self.disconnect()
         with self._translated():
             self._content = _examine(self._path)
-            self._records = self._format(self._path)
+            self._records = self._open_records()
 
     def disconnect(self) -> None:
         if self._records is not None:
@@ -92,6 +121,11 @@ class FileConsumer(MessageConsumer):
     @property
     def is_connected(self) -> bool:
         return self._records is not None
+
+    def _open_records(self) -> Records:
+        if self._settings.format == "csv":
+            return CsvRecords(self._path, delimiter=self._settings.delimiter)
+        return FORMATS[self._settings.format](self._path)
 
     @property
     def _open(self) -> tuple[_Content, Records]:
@@ -103,6 +137,9 @@ class FileConsumer(MessageConsumer):
     def _translated(self) -> Iterator[None]:
         try:
             yield
+        except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
+            self.disconnect()
+            raise Permanent(f"{self._path} is not a whole gzip file.") from exc
         except OSError as exc:
             self.disconnect()
             raise SourceUnavailable(f"{self._path}: {exc.strerror or type(exc).__name__}") from exc
@@ -186,24 +223,25 @@ class FileConsumer(MessageConsumer):
         content, records = self._open
         if self._next is None:
             return {}
-        events = records.behind(content.lines)
+        events = records.behind(content.extent)
         seconds = (datetime.now(UTC) - content.loaded_at).total_seconds() if events else 0.0
         return {self._next.partition: Lag(events=events, seconds=seconds)}
 
 
 def _examine(path: Path) -> _Content:
     state = _state(path)  # before reading: a write while we read is noticed later
-    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
     lines = 0
     last = b""
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         while block := file.read(_BLOCK):
-            digest.update(block)
             lines += block.count(b"\n")
             last = block
+    lines += bool(last) and not last.endswith(b"\n")
     return _Content(
         sha256=digest.hexdigest(),
-        lines=lines + (bool(last) and not last.endswith(b"\n")),
+        extent=Extent(lines=lines),
         state=state,
         loaded_at=datetime.now(UTC),
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 from abc import ABC, abstractmethod
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,7 +19,16 @@ from payflow.lib.errors import Permanent
 MAX_LINE = 64 * 2**20
 
 _BOM = b"\xef\xbb\xbf"
+_GZIP = b"\x1f\x8b"
 _JSON_SPACE = b" \t\r\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """How much a file holds, unpacked."""
+
+    #: line ends, and one more where the last line has none
+    lines: int
 
 
 class Records(ABC):
@@ -38,30 +50,30 @@ class Records(ABC):
         """Go to a record; False when the file has fewer (its end is a position)."""
 
     @abstractmethod
-    def behind(self, lines: int) -> int:
-        """Records that follow; for a format that does not know, at most the file's lines."""
+    def behind(self, extent: Extent) -> int:
+        """Records that follow; a format that does not know says what the extent suggests."""
 
     @abstractmethod
     def close(self) -> None:
         """Let go of the file."""
 
 
-class NdjsonRecords(Records):
-    """Lines, each the record's own bytes without the line end (LF or CRLF).
-
-    A line without anything but JSON white space is no record: it is skipped and has no number. A
-    byte order mark belongs to the file, not to its first record.
-    """
+class SequentialRecords(Records):
+    """Records that can only be read from the first on; gzip is unpacked on the way."""
 
     def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = path.open("rb")
+        self._file = open_bytes(path)
         #: a record that was read and did not fit
         self._kept: bytes | None = None
+        #: what is wrong behind the records that were handed out
+        self._trouble: Permanent | None = None
         self._rewind()
 
     def read(self, *, messages: int, size: int) -> list[bytes]:
+        if self._trouble is not None:
+            raise self._trouble
         records: list[bytes] = []
-        while len(records) < messages and (record := self._next()) is not None:
+        while len(records) < messages and (record := self._following(records)) is not None:
             size -= len(record)
             if size < 0 and records:
                 self._kept = record
@@ -73,35 +85,69 @@ class NdjsonRecords(Records):
     def seek(self, position: int) -> bool:
         if position < self.position:
             self._rewind()
-        while self.position < position and self._next() is not None:
+        while self.position < position and self._following(None) is not None:
             self.position += 1
         return self.position == position
-
-    def behind(self, lines: int) -> int:
-        return 0 if self._ended else max(0, lines - self.position)
 
     def close(self) -> None:
         self._file.close()
 
     def _rewind(self) -> None:
-        self.position, self._kept, self._ended = 0, None, False
+        self.position, self._kept, self._trouble, self._ended = 0, None, None, False
         self._file.seek(0)
         if self._file.read(len(_BOM)) != _BOM:
             self._file.seek(0)
 
-    def _next(self) -> bytes | None:
+    def _following(self, before: list[bytes] | None) -> bytes | None:
+        """The next record; what is wrong with it waits until those before are handed out."""
         if self._kept is not None:
             record, self._kept = self._kept, None
             return record
-        while line := self._file.readline(MAX_LINE):
-            if len(line) == MAX_LINE and not line.endswith(b"\n"):
-                self._rewind()  # the rest of the line must not be read as a record
-                raise Permanent("A line is longer than 64 MiB: this file is not NDJSON.")
+        try:
+            return self._next()
+        except Permanent as exc:
+            self._trouble = exc
+            if not before:
+                raise
+            return None
+
+    @abstractmethod
+    def _next(self) -> bytes | None:
+        """The next record; None at the end. Raises Permanent when the file is another."""
+
+
+class NdjsonRecords(SequentialRecords):
+    """Lines, each the record's own bytes without the line end (LF or CRLF).
+
+    A line without anything but JSON white space is no record: it is skipped and has no number. A
+    byte order mark belongs to the file, not to its first record.
+    """
+
+    def behind(self, extent: Extent) -> int:
+        return 0 if self._ended else max(0, extent.lines - self.position)
+
+    def _next(self) -> bytes | None:
+        while line := read_line(self._file, kind="NDJSON"):
             record = line.removesuffix(b"\n").removesuffix(b"\r")
             if record and (record[0] not in _JSON_SPACE or record.strip(_JSON_SPACE)):
                 return record
         self._ended = True
         return None
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """The file's bytes, unpacked where they are gzip, whatever it is called."""
+    with path.open("rb") as file:
+        packed = file.read(len(_GZIP)) == _GZIP
+    return io.BufferedReader(gzip.GzipFile(path)) if packed else path.open("rb")
+
+
+def read_line(file: BinaryIO, *, kind: str) -> bytes:
+    """The next line with its end, nothing at the end; Permanent when it is longer than any."""
+    line = file.readline(MAX_LINE)
+    if len(line) == MAX_LINE and not line.endswith(b"\n"):
+        raise Permanent(f"A line is longer than 64 MiB: this file is not {kind}.")
+    return line
 
 
 class ParquetRecords(Records):
@@ -145,7 +191,7 @@ class ParquetRecords(Records):
         self._encoded.clear()
         return position <= self._length
 
-    def behind(self, lines: int) -> int:  # noqa: ARG002 - the file knows its rows
+    def behind(self, extent: Extent) -> int:  # noqa: ARG002 - the file knows its rows
         return self._length - self.position
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from payflow.lib.errors import ConfigurationError, Permanent
 
 
 class Command(BaseCommand):
-    help = "Take an NDJSON or Parquet file of events in, exactly once."
+    help = "Take a file of events in, exactly once: NDJSON, a JSON array, CSV (.gz too) or Parquet."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("path", type=Path, metavar="PATH")
