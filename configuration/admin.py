@@ -87,7 +87,7 @@ class SourceAdmin(PageAdmin):
     def schema(self, row: Source) -> str:
         if row.active_bundle is None:
             return row.schema_name
-        return ", ".join(source_page.schemas_of(row.active_bundle))
+        return ", ".join(row.active_bundle.schema_labels)
 
     @display(description="partitions")
     def partitions(self, row: Source) -> str:

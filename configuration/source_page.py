@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from configuration.models import Bundle, Source
+from configuration.models import Source
 from configuration.routes import read_route_table
 from payflow.lib.pages.detail import Button, Card, Head, Notice
 from payflow.lib.pages.display import count, list_url, moment, mono, pill, row_link, span
@@ -59,12 +59,6 @@ def waiting(row: Source) -> list[tuple[str, Any]]:
 
 def _active(row: Source) -> QuerySet[Any]:
     return apps.get_model("ingestion.Partition").objects.filter(source=row, state="active")
-
-
-def schemas_of(bundle: Bundle) -> list[str]:
-    """`transaction v3` of each schema, in the order of the routes."""
-    names = (f"{schema['name']} v{schema['version']}" for schema in bundle.schemas)
-    return list(dict.fromkeys(names))
 
 
 def routes_cards(row: Source) -> list[Card]:

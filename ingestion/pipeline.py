@@ -37,6 +37,7 @@ from ingestion.isolate import RowRefused, without_row
 from ingestion.leases import Lease, Slot
 from ingestion.leaves import roll_over
 from ingestion.numbering import Numbering, lock_leaf, number
+from ingestion.pieces import split_by_parts
 from ingestion.scrub import scrub
 from ingestion.sources.base import MessageBatch
 from metrics.compliance import violation_windows
@@ -71,6 +72,11 @@ class Committed:
     def log_context(self) -> dict[str, int]:
         return asdict(self)
 
+    def __add__(self, other: Committed) -> Committed:
+        """Both together, under the first id of the earlier one."""
+        counts = {name: count + other.log_context()[name] for name, count in asdict(self).items()}
+        return Committed(**counts | {"first_id": self.first_id})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
@@ -102,11 +108,20 @@ class Stopwatch:
 
 
 def process(batch: MessageBatch, *, lease: Lease, slot: Slot, bundle: CompiledBundle) -> Committed:
-    """Take one batch through steps 2 to 5.
+    """Take one batch through steps 2 to 5, in pieces where it holds too many events.
 
-    Raises Retryable or a database error for a bad world: nothing was written, or it cannot be
-    known; the caller reads the checkpoint again before it goes on.
+    Raises Retryable or a database error for a bad world: of the piece nothing was written, or it
+    cannot be known; the caller reads the checkpoint again before it goes on.
     """
+    pieces = split_by_parts(batch, bundle)
+    done = _process(next(pieces), lease=lease, slot=slot, bundle=bundle)
+    for piece in pieces:
+        done += _process(piece, lease=lease, slot=slot, bundle=bundle)
+    return done
+
+
+def _process(batch: MessageBatch, *, lease: Lease, slot: Slot, bundle: CompiledBundle) -> Committed:
+    """One commit."""
     watch = Stopwatch()
     fail_point("after_read")
     with watch("scrub"):

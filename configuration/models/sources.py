@@ -91,6 +91,12 @@ class Bundle(models.Model):
         """The schemas behind the route table, in its order."""
         return [route["schema"] for route in self.content["routes"]]
 
+    @property
+    def schema_labels(self) -> list[str]:
+        """`transaction v3` of each schema, once."""
+        labels = (f"{schema['name']} v{schema['version']}" for schema in self.schemas)
+        return list(dict.fromkeys(labels))
+
 
 class Acknowledgement(models.Model):
     """A worker says which bundle of a source it runs since when, or why it could not load it."""

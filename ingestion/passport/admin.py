@@ -138,6 +138,7 @@ def _shown(archived: ArchivedRow, again: Again | str) -> dict[str, Any]:
             "problem": "What rules gave cannot be computed again",
             "problem_text": again,
         }
+    shown["sub"] += _told(again)
     if not again.is_accepted:
         return {
             **shown,
@@ -145,3 +146,11 @@ def _shown(archived: ArchivedRow, again: Again | str) -> dict[str, Any]:
             "problem_text": "Evaluating them again does not give this event. Run verify.",
         }
     return {**shown, "late": again.is_late, "cells": values_card.cells_card(_rules(again))}
+
+
+def _told(again: Again) -> str:
+    """What the row alone does not say: whose part it is, and which of several schemas took it."""
+    told = f", one of {again.parts:,} parts of its message" if again.parts > 1 else ""
+    if len(again.bundle.routes) > 1 and again.schema_version:
+        told += f", read as {again.schema_version}"
+    return told

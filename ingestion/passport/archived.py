@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+
+import polars as pl
 
 from ingestion import archive
 from ingestion.bundles import CompiledBundle, load_bundle
@@ -16,10 +18,13 @@ from payflow.lib.errors import BundleMissing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchivedRow:
-    """One message as it was archived: card numbers are masked, all else is as received."""
+    """One part as it was archived: card numbers are masked, all else is as received."""
 
     file: str
     row: int
+    #: its number within its message
+    part: int
+    #: of the whole message
     body: bytes
     #: as the producer wrote them; None: the message had none
     key: bytes | None
@@ -37,14 +42,23 @@ class ArchivedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
-    """What evaluate() says of the archived bytes now."""
+    """What evaluate() says of the archived part now."""
 
+    #: of this part alone
     outcome: Outcome
     bundle: CompiledBundle
+    #: that its message has
+    parts: int
 
     @property
     def is_accepted(self) -> bool:
         return self.outcome.accepted.height == 1
+
+    @property
+    def schema_version(self) -> str:
+        """Name and number of the schema that took it; "" when none did."""
+        taken = [*self.outcome.accepted["route"], *(part.route for part in self.outcome.failed)]
+        return self.bundle.version_of(taken[0]) if taken else ""
 
     @property
     def is_late(self) -> bool:
@@ -57,6 +71,7 @@ def read_archived(batch: Batch, row: int) -> ArchivedRow:
     return ArchivedRow(
         file=batch.file,
         row=row,
+        part=values["part"],
         body=values["body"],
         key=values["key"],
         headers=values["headers"],
@@ -70,7 +85,7 @@ def read_archived(batch: Batch, row: int) -> ArchivedRow:
 
 
 def evaluate_again(archived: ArchivedRow, batch: Batch) -> Again | str:
-    """Evaluate the row under the bundle of its batch, or say why that cannot be done.
+    """Evaluate the part under the bundle of its batch, or say why that cannot be done.
 
     The bytes are scrubbed already, and a verdict depends on no other message of the batch.
     """
@@ -93,7 +108,28 @@ def evaluate_again(archived: ArchivedRow, batch: Batch) -> Again | str:
         keys=[archived.key],
         headers=[archived.headers],
     )
-    return Again(outcome=evaluate(messages, bundle), bundle=bundle)
+    outcome = evaluate(messages, bundle)
+    return Again(outcome=_alone(outcome, archived.part), bundle=bundle, parts=outcome.parts)
+
+
+def _alone(outcome: Outcome, part: int) -> Outcome:
+    """What was said of one part of a single message; of none if it has not so many."""
+    if outcome.parts == 1 and part == 0:
+        return outcome
+    return replace(
+        outcome,
+        parts=1,
+        sizes=None,
+        accepted=_only(outcome.accepted, part),
+        findings=_only(outcome.findings, part),
+        failed=[replace(one, ordinal=0) for one in outcome.failed if one.ordinal == part],
+        ignored=[0] if part in outcome.ignored else [],
+    )
+
+
+def _only(rows: pl.DataFrame, part: int) -> pl.DataFrame:
+    zero = pl.lit(0, dtype=rows.schema["ordinal"])
+    return rows.filter(pl.col("ordinal") == part).with_columns(ordinal=zero)
 
 
 def _microseconds(moment: datetime) -> int:

@@ -141,7 +141,8 @@ def _values(event: NormalizedTransaction) -> list[Value]:
 
 def versions_of(bundle: Bundle) -> list[Version]:
     """The schema and the rule sets that a bundle froze, as it froze them."""
-    parts = [("schema", "Schema", bundle.schema)]
+    schemas = {(schema["name"], schema["version"]): schema for schema in bundle.schemas}
+    parts = [("schema", "Schema", schema) for schema in schemas.values()]
     parts += [
         (kind, label, bundle.content[kind]) for kind, label in _KINDS if kind in bundle.content
     ]

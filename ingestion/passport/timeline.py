@@ -144,9 +144,9 @@ def _archived(event: NormalizedTransaction, batch: Batch) -> Step:
 def _accepted(passport: Passport, event: NormalizedTransaction, batch: Batch) -> Step:
     is_this = event.pk == passport.event.pk
     late = is_late(batch)
-    schema = batch.bundle.schema
     what = "Accepted" if is_this else f"{_kind(event)} {event.payment_status} was accepted"
-    title = f"{what} under {schema['name']} v{schema['version']}"
+    schemas = batch.bundle.schema_labels
+    title = f"{what} under {'one of ' if len(schemas) > 1 else ''}{', '.join(schemas)}"
     facts: list[Any] = [row_link("ingestion.batch", batch.pk, f"batch {batch.pk}")]
     if late_by(event) > LATE_AFTER:
         facts.append(f"{span(late_by(event).total_seconds())} after it happened")

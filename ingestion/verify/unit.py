@@ -95,7 +95,7 @@ def evaluate_again(
         received_at=manifests[0].received_at,
         offsets=first["offset"].to_list(),
         times_us=first["broker_time"].to_physical().to_list(),
-        bodies=first["body"].to_list(),
+        bodies=first["body"].fill_null(b"").to_list(),
         keys=None if keys.null_count() == len(keys) else keys.to_list(),
         headers=None if headers.null_count() == len(headers) else headers.to_list(),
     )
