@@ -15,6 +15,14 @@ _MEANINGS: Final[dict[str, tuple[str, str]]] = {
     "non_finite": ("NaN or Infinity stands where JSON has no such number.", "See the producer."),
     "not_an_object": ("The message is JSON, but no object.", "An event has to be one object."),
     "duplicate_key": ("A key is there twice.", "Which one counts cannot be known."),
+    "invalid_encoding": (
+        "The text that carries the event is not base64.",
+        "Check `decoder` in the schema, or the producer.",
+    ),
+    "invalid_xml": (
+        "The text that carries the event is no XML, or has a document type.",
+        "Check `decoder` in the schema, or the producer.",
+    ),
     "unrouted": ("No route of the schema takes this kind of message.", "Add one, or ignore it."),
     "required": ("A field that the schema asks for is missing.", "Send it, or give a default."),
     "wrong_type": (
@@ -49,6 +57,12 @@ _MEANINGS: Final[dict[str, tuple[str, str]]] = {
     "text_too_long": ("A text is longer than 256 characters.", "Map another field, or shorten it."),
     "invalid_number": ("A number cannot be read.", "Mend the producer."),
     "too_many_digits": ("An amount has more than 15 digits.", "Check the unit in the schema."),
+    "too_many_parts": (
+        "A message has more than 1,000 events.",
+        "Have the producer split it.",
+    ),
+    "check_failed": ("A check of the schema does not hold.", "Change the check or the producer."),
+    "not_computed": ("An expression has no result.", "Its numbers are too large: check the unit."),
     "too_many_decimals": ("An amount has more than 4 decimals.", "Amounts are never rounded."),
     "unknown_currency": ("The currency is not in ISO 4217.", "Mend it, or map it."),
     "unknown_status": ("The status has no canonical one.", "Add it to the schema's map."),

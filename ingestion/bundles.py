@@ -122,7 +122,12 @@ def _scrub_rules(
             else:
                 # arrays do not count for scrub
                 spared.add(".".join(plain_names(path)))
-    return ScrubRules(spared=tuple(sorted(spared)), spared_headers=tuple(sorted(spared_headers)))
+    wrappings = {schema.wrapping for schema in schemas if schema.wrapping is not None}
+    return ScrubRules(
+        spared=tuple(sorted(spared)),
+        spared_headers=tuple(sorted(spared_headers)),
+        wrappings=tuple(sorted(wrappings, key=repr)),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,8 @@ DECODE_REASONS: Final = frozenset(
         Reason.NON_FINITE,
         Reason.NOT_AN_OBJECT,
         Reason.DUPLICATE_KEY,
+        Reason.INVALID_ENCODING,
+        Reason.INVALID_XML,
     }
 )
 

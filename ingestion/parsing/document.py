@@ -9,6 +9,7 @@ from enum import StrEnum
 from ingestion.parsing.json_schema import SchemaNode
 from ingestion.parsing.paths import Path, label_of
 from ingestion.parsing.times import TimeFormat
+from ingestion.parsing.wrapping import Wrapping
 from metrics.expressions import Expression
 
 
@@ -134,6 +135,8 @@ class Document:
     identity: Identity
     route: Route | None
     json_schema: SchemaNode
+    #: where the event is in its envelope; None: the message is the event
+    wrapping: Wrapping | None = None
     #: the array whose elements are events of their own; names only; None: a message is one event
     explode: Path | None = None
     checks: tuple[Check, ...] = ()

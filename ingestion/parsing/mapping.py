@@ -25,6 +25,9 @@ from ingestion.parsing.explode import read_explode
 from ingestion.parsing.json_schema import ANYTHING, SchemaNode, read_schema
 from ingestion.parsing.paths import Path
 from ingestion.parsing.problems import Problems
+from ingestion.parsing.reach import check_reach
+from ingestion.parsing.wrapping import read_decoder
+from payflow.lib.spelling import did_you_mean
 
 _KEYS = frozenset(
     {
@@ -73,9 +76,11 @@ def read_document(document: Mapping[str, Any], *, name: str) -> Document:
         identity=identity,
         route=_read_route(document.get("route"), problems),
         json_schema=json_schema,
+        wrapping=read_decoder(document.get("decoder", "json"), problems),
         explode=read_explode(document.get("explode"), json_schema, problems),
         checks=read_checks(document.get("checks", []), every, problems),
     )
+    check_reach(result, document, problems)
     problems.raise_if_any()
     return result
 
@@ -116,13 +121,12 @@ def _check_scalar(value: Any, pointer: str, problems: Problems) -> None:
 
 def _check_keys(document: Mapping[str, Any], name: str, problems: Problems) -> None:
     for key in document.keys() - _KEYS:
-        problems.add(problems.below("", key), f"the key {key!r} is not supported")
+        hint = did_you_mean(key, _KEYS)
+        problems.add(problems.below("", key), f"the key {key!r} is not supported{hint}")
     if document.get("name", name) != name:
         problems.add("/name", f"must be {name!r}, the name of the schema")
     if not isinstance(document.get("description", ""), str):
         problems.add("/description", "must be text")
-    if document.get("decoder", "json") != "json":
-        problems.add("/decoder", "must be json")
 
 
 def _check_minor_units(columns: tuple[Column, ...], problems: Problems) -> None:
@@ -156,7 +160,7 @@ def _read_route(value: Any, problems: Problems) -> Route | None:
         problems.add("/route", "must name fields: {field: {in: [value, ...]}, otherwise: ignored}")
         return None
     otherwise = value.get("otherwise", "failed")
-    if otherwise not in {"ignored", "failed"}:
+    if otherwise not in ("ignored", "failed"):
         problems.add("/route/otherwise", "must be ignored or failed")
     fields: dict[Path, frozenset[str]] = {}
     for text, test in value.items():
@@ -166,6 +170,8 @@ def _read_route(value: Any, problems: Problems) -> Route | None:
         words = test.get("in") if isinstance(test, Mapping) and set(test) == {"in"} else None
         if not isinstance(words, list) or any(not isinstance(word, str) for word in words):
             problems.add(place, "must be {in: [text, ...]}")
+        elif not words:
+            problems.add(f"{place}/in", "names no text: no message would be taken")
         elif path := read_path(text, place, problems):
             fields[path] = frozenset(words)
     return Route(fields=fields, ignores_others=otherwise == "ignored")
@@ -196,7 +202,10 @@ def _read_identity(
     inexact = {column.name for column in attributes if column.kind is Kind.NUMBER}
     for field in value:
         if field not in order:
-            problems.add("/identity", f"{field!r} is no column and no attribute")
+            hint = did_you_mean(field, order)
+            problems.add("/identity", f"{field!r} is no column and no attribute{hint}")
+        elif value.count(field) > 1:
+            problems.add("/identity", f"{field!r} is named twice")
         elif field in _NO_IDENTITY or field in inexact:
             problems.add("/identity", f"{field!r} cannot tell events apart")
     return Identity(scope=scope, fields=tuple(field for field in order if field in value))

@@ -19,6 +19,8 @@ class Reason(StrEnum):
     NON_FINITE = "non_finite"
     NOT_AN_OBJECT = "not_an_object"
     DUPLICATE_KEY = "duplicate_key"
+    INVALID_ENCODING = "invalid_encoding"
+    INVALID_XML = "invalid_xml"
     TOO_MANY_PARTS = "too_many_parts"
     # the route
     UNROUTED = "unrouted"

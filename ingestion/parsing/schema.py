@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -15,6 +15,7 @@ from ingestion.parsing.fast import FastPath, Taken
 from ingestion.parsing.fast_parts import PartsPath
 from ingestion.parsing.mapping import read_document
 from ingestion.parsing.paths import Path
+from ingestion.parsing.reading import Rejected
 from ingestion.parsing.reasons import ValidationError
 from ingestion.parsing.slow import Names, SlowPath, Verdict
 from ingestion.parsing.tree import build_tree
@@ -63,6 +64,8 @@ class CompiledSchema:
         }
         #: where the array stands whose elements are events of their own; (): a message is one event
         self.explode: Path = document.explode or ()
+        #: what opens a message that carries its event as a text
+        self.wrapping = document.wrapping
         self._slow = SlowPath(document)
         self._fast = _fast_path(document, self._slow)
         self._computation = Computation(document)
@@ -76,6 +79,15 @@ class CompiledSchema:
 
         `headers` are those of each message, JSON objects as the producer wrote them.
         """
+        if self.wrapping is None:
+            return self._parse(bodies, headers)
+        opened = self.wrapping.open_all(bodies)
+        parsed = self._parse(opened.bodies, headers)
+        refused = {(index, 0): (error,) for index, error in opened.refused.items()}
+        return replace(parsed, failures=parsed.failures | refused)
+
+    def _parse(self, bodies: Sequence[bytes], headers: Sequence[bytes | None] | None) -> Parsed:
+        """Parse messages that are their events."""
         small = len(bodies) < SMALL_BATCH
         if small and self.explode:
             small = sum(map(len, bodies)) < SMALL_BATCH * ORDINARY_SIZE
@@ -108,6 +120,11 @@ class CompiledSchema:
         """
         if self.explode:
             raise ValueError(f"{self.name} makes several events of a message")
+        if self.wrapping is not None:
+            try:
+                body = self.wrapping.open(body)
+            except Rejected as exc:
+                return Verdict(errors=(exc.error,))
         verdict = self._slow.judge(body, headers, fail_fast=fail_fast)
         if verdict.values is None:
             return verdict

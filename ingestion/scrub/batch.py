@@ -11,6 +11,7 @@ import hmac
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ingestion.parsing.wrapping import Wrapping
 from ingestion.scrub.candidates import find_candidates
 from ingestion.scrub.document import NotJsonError, mask_document
 from ingestion.scrub.text import mask_runs, mask_text
@@ -24,6 +25,8 @@ class ScrubRules:
 
     #: dotted paths of the body whose values are never masked (ids, identity); arrays do not count
     spared: tuple[str, ...] = ()
+    #: what opens bodies in which an encoding could hide card data
+    wrappings: tuple[Wrapping, ...] = ()
     #: names of headers whose values are never masked
     spared_headers: tuple[str, ...] = ()
 
@@ -62,6 +65,8 @@ def scrub(
     spared = frozenset(path.replace("[]", "").encode() for path in rules.spared)
     changes: dict[int, set[str]] = {}
     clean_bodies = _scrub_column(bodies, spared, changes)
+    for wrapping in rules.wrappings:
+        clean_bodies = _scrub_inside(clean_bodies, wrapping, spared, changes)
     clean_keys = _scrub_column(keys, None, changes) if keys else keys
     spared_headers = frozenset(name.encode() for name in rules.spared_headers)
     clean_headers = _scrub_column(headers, spared_headers, changes) if headers else headers
@@ -73,6 +78,26 @@ def scrub(
         for index in sorted(changes)
     }
     return Scrubbed(bodies=clean_bodies, keys=clean_keys, headers=clean_headers, hits=hits)
+
+
+def _scrub_inside(
+    bodies: list[bytes],
+    wrapping: Wrapping,
+    spared: frozenset[bytes],
+    changes: dict[int, set[str]],
+) -> list[bytes]:
+    """Bodies with what they carry masked too; the same list where nothing was."""
+    inner = [wrapping.inner(body) for body in bodies]
+    below = b".".join(name.encode() for name in wrapping.path) + b"."
+    spared_inside = frozenset(p.removeprefix(below) for p in spared if p.startswith(below))
+    found: dict[int, set[str]] = {}
+    masked = _scrub_column(inner, spared_inside, found)
+    for index, kinds in found.items():
+        changes.setdefault(index, set()).update(kinds)
+    return [
+        wrapping.replace_inner(body, clean) if index in found and clean is not None else body
+        for index, (body, clean) in enumerate(zip(bodies, masked, strict=True))
+    ]
 
 
 def _scrub_column(

@@ -1,0 +1,251 @@
+"""Events within envelopes: opened exactly, refused by name, and nothing hidden from scrubbing."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingestion.parsing.schema import compile_schema
+from ingestion.parsing.wrapping import Wrapping
+from ingestion.parsing.xml import XmlRefused, read_xml
+from ingestion.scrub import ScrubRules, scrub
+from payflow.lib.errors import ConfigurationError
+
+_COLUMNS = {
+    "transaction_id": {"path": "payload.id"},
+    "occurred_at": {"path": "sent_at", "format": "rfc3339"},
+    "amount": {"path": "payload.amount", "unit": "major"},
+    "currency": {"constant": "EUR"},
+    "payment_status": {"constant": "completed"},
+}
+
+
+def schema(**decoder: str) -> Any:
+    document = {"name": "w", "decoder": {"inside": "payload", **decoder}, "columns": _COLUMNS}
+    return compile_schema(document, name="w")
+
+
+def envelope(text: Any) -> bytes:
+    return json.dumps({"sent_at": "2026-03-01T10:00:00Z", "payload": text}).encode()
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+_INNER = b'{"id": "a", "amount": 12.3400}'
+_XML = b"<payload-is-root><id>a</id><amount>12.34</amount></payload-is-root>"
+
+
+@pytest.mark.parametrize(
+    ("decoder", "text"),
+    [
+        ({}, _INNER.decode()),
+        ({"encoding": "base64"}, b64(_INNER)),
+        ({"encoding": "base64"}, "\n".join(b64(_INNER)[i : i + 8] for i in range(0, 48, 8))),
+    ],
+)
+def test_json_within_a_message_is_part_of_its_event(decoder, text):
+    """Paths go on into it, beside those of the envelope; amounts keep their digits."""
+    parsed = schema(**decoder).parse([envelope(text)] * 60)
+
+    assert parsed.failures == {}
+    row = parsed.columns.row(59, named=True)
+    assert (row["transaction_id"], str(row["amount"])) == ("a", "12.3400")
+    assert row["occurred_at"].isoformat() == "2026-03-01T10:00:00+00:00"
+
+
+def test_xml_within_a_message_is_part_of_its_event():
+    """The root is a name of the path."""
+    document = json.loads(json.dumps(_COLUMNS).replace("payload.", "payload.payload-is-root."))
+    decoder = {"inside": "payload", "encoding": "base64", "format": "xml"}
+    compiled = compile_schema({"name": "w", "decoder": decoder, "columns": document}, name="w")
+
+    parsed = compiled.parse([envelope(b64(_XML))])
+
+    assert parsed.failures == {}
+    assert str(parsed.columns["amount"][0]) == "12.3400"
+
+
+@pytest.mark.parametrize(
+    ("decoder", "text", "reason"),
+    [
+        ({"encoding": "base64"}, "not base64!", "invalid_encoding"),
+        ({"encoding": "base64"}, b64(b"{"), "invalid_json"),
+        ({"encoding": "base64"}, b64(b"\xff{}"), "invalid_utf8"),
+        ({"encoding": "base64"}, b64(b"[]"), "not_an_object"),
+        ({}, '{"id": "a", "id": "b"}', "duplicate_key"),
+        ({}, 7, "wrong_type"),
+        ({}, '{"a":' * 299 + "[" * 2, "invalid_json"),
+        ({"encoding": "base64", "format": "xml"}, b64(b"<a>"), "invalid_xml"),
+        ({"encoding": "base64", "format": "xml"}, b64(b"<!DOCTYPE a><a/>"), "invalid_xml"),
+        ({"encoding": "base64", "format": "xml"}, b64(b"<a>" * 5000), "invalid_xml"),
+    ],
+)
+def test_what_cannot_be_opened_fails_with_its_reason(decoder, text, reason):
+    """The message fails alone; the field is the text that carries the event."""
+    compiled = schema(**decoder)
+    good = envelope(b64(_INNER) if decoder.get("encoding") else _INNER.decode())
+
+    parsed = compiled.parse([envelope(text), good])
+
+    (error,) = parsed.failures[0, 0]
+    assert error.constraint == reason
+    assert "not base64!" not in error.message
+    assert compiled.judge(envelope(text)).errors == (error,)
+    assert (1, 0) not in parsed.failures or decoder.get("format") == "xml"
+
+
+def test_an_envelope_without_the_text_is_judged_as_it_is():
+    """A route may leave it to others; else what the mapping misses is named."""
+    parsed = schema().parse([b'{"sent_at": "2026-03-01T10:00:00Z"}'])
+
+    assert {error.constraint for error in parsed.failures[0, 0]} == {"required"}
+
+
+def test_nesting_within_nesting_ends_as_a_reason():
+    """Both are below the limit of their own, together they are above."""
+    inner = '{"a":' * 290 + "1" + "}" * 290
+    text = json.dumps(inner)
+    body = b'{"sent_at": "x", "deep": ' + b"[" * 290 + b"]" * 290 + b', "payload": ' + text.encode()
+
+    parsed = schema().parse([body + b"}"])
+
+    assert parsed.failures[0, 0][0].constraint in {"too_deep", "required"}
+
+
+@pytest.mark.parametrize(
+    ("decoder", "pointer"),
+    [
+        ("yaml", "/decoder"),
+        ({"encoding": "base64"}, "/decoder/inside"),
+        ({"inside": "a..b"}, "/decoder/inside"),
+        ({"inside": "a", "encoding": "rot13"}, "/decoder/encoding"),
+        ({"inside": "a", "format": "protobuf"}, "/decoder/format"),
+        ({"inside": "a", "charset": "latin1"}, "/decoder/charset"),
+    ],
+)
+def test_a_wrong_decoder_is_refused_with_its_place(decoder, pointer):
+    """Before anything is live."""
+    with pytest.raises(ConfigurationError) as caught:
+        compile_schema({"name": "w", "decoder": decoder, "columns": _COLUMNS}, name="w")
+
+    assert [problem.pointer for problem in caught.value.problems] == [pointer]
+
+
+# --- XML ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("<a> x </a>", {"a": "x"}),
+        ("<a/>", {"a": ""}),
+        ("<a><b>1</b><c>2</c></a>", {"a": {"b": "1", "c": "2"}}),
+        ("<a><b>1</b><b>2</b></a>", {"a": {"b": ["1", "2"]}}),
+        ('<a type="array"><b>1</b></a>', {"a": ["1"]}),
+        ('<a type="array"/>', {"a": []}),
+        ('<a nil="true"/>', {"a": None}),
+        ('<a type="boolean">false</a>', {"a": False}),
+        ('<a type="datetime">2026-03-01</a>', {"a": "2026-03-01"}),
+        ('<a type="integer">007</a>', {"a": "007"}),
+        ('<a currency="EUR">1.00</a>', {"a": {"@currency": "EUR", "#text": "1.00"}}),
+        ('<a xmlns="urn:x"><b>1</b></a>', {"a": {"@xmlns": "urn:x", "b": "1"}}),
+        ("<a>x &amp; y &#233;</a>", {"a": "x & y é"}),
+        ("<a><![CDATA[<b>]]></a>", {"a": "<b>"}),
+    ],
+)
+def test_xml_becomes_json_in_one_way(text, value):
+    """The table of the module, and what XML itself demands."""
+    assert read_xml(text.encode()) == value
+
+
+def test_an_integer_keeps_its_digits():
+    """Beyond what a float holds."""
+    number = read_xml(b'<a type="integer">12345678901234567890</a>')["a"]
+
+    assert number.literal == "12345678901234567890"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<!DOCTYPE a [<!ENTITY x "xxxx">]><a>&x;</a>',
+        '<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>',
+        "<a>&undefined;</a>",
+        "<a></b>",
+        "",
+        "<a/><b/>",
+    ],
+)
+def test_no_entity_is_ever_expanded(text):
+    """Bombs and files are refused with the document type; broken XML with its place."""
+    with pytest.raises(XmlRefused) as caught:
+        read_xml(text.encode())
+
+    assert "passwd" not in str(caught.value)
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(inner=st.dictionaries(st.text(max_size=4), _values, max_size=4), outer=_values)
+def test_opening_changes_nothing_but_the_text(inner, outer):
+    """Whatever else the envelope holds is there as before."""
+    wrapping = Wrapping(path=("in", "side"), encoding="base64", format="json")
+    message = {"before": outer, "in": {"side": b64(json.dumps(inner).encode()), "x": outer}}
+
+    opened = json.loads(wrapping.open(json.dumps(message).encode()))
+
+    assert opened == {"before": outer, "in": {"side": inner, "x": outer}}
+
+
+# --- scrubbing ------------------------------------------------------------------------------------
+
+_PAN = b"4111111111111111"
+
+
+@pytest.mark.parametrize(
+    "carried", [b"<a><card>4111111111111111</card></a>", b'{"card": "4111111111111111"}']
+)
+def test_an_encoding_hides_no_card_number(carried):
+    """What is carried is masked within the message, which stays what it is otherwise."""
+    wrapping = Wrapping(path=("payload",), encoding="base64", format="xml")
+    body = envelope(b64(carried))
+
+    scrubbed = scrub(
+        [body, envelope(b64(b"<a/>"))],
+        None,
+        None,
+        rules=ScrubRules(wrappings=(wrapping,)),
+        key=b"k",
+    )
+
+    inner = base64.b64decode(json.loads(scrubbed.bodies[0])["payload"])
+    assert _PAN not in inner
+    assert inner == carried.replace(_PAN, b"411111******1111")
+    assert scrubbed.hits[0].kinds == {"pan"}
+    assert scrubbed.bodies[1] == envelope(b64(b"<a/>"))
+    again = scrub(scrubbed.bodies, None, None, rules=ScrubRules(wrappings=(wrapping,)), key=b"k")
+    assert again.bodies == scrubbed.bodies
+
+
+def test_an_identity_that_is_carried_is_spared():
+    """A number that only looks like a card number does not make two events one."""
+    wrapping = Wrapping(path=("payload",), encoding="base64", format="json")
+    rules = ScrubRules(wrappings=(wrapping,), spared=("payload.id",))
+    body = envelope(b64(b'{"id": "4111111111111111"}'))
+
+    assert scrub([body], None, None, rules=rules, key=b"k").bodies == [body]
