@@ -79,16 +79,21 @@ def _result(
     heads, rows = table_of(result)
     stale = ""
     if result["checksum"] != version.checksum:
-        stale = format_html('<span class="pf-t-warn">The draft was changed since.</span>')
+        stale = "The draft was changed since."
     elif result["live"] != _live_name(version):
-        stale = format_html('<span class="pf-t-warn">Another version is active since.</span>')
+        stale = "Another version is active since."
     details = link(row_url("configuration.job", job.pk), "All details")
     return Card(
         title=_TITLE,
         sub=told(result),
         corner=corner,
         flush=joined([summary_of(result), table(heads, rows[:_ROWS])], ""),
-        foot=format_html("{} {} {}", stale, details, moment(job.finished_at)),
+        foot=format_html(
+            '<span class="pf-t-warn">{}</span><span>{}</span><span class="r">{}</span>',
+            stale,
+            details,
+            moment(job.finished_at),
+        ),
     )
 
 
