@@ -81,7 +81,7 @@ def test_xml_within_a_message_is_part_of_its_event():
         ({"encoding": "base64"}, b64(b"[]"), "not_an_object"),
         ({}, '{"id": "a", "id": "b"}', "duplicate_key"),
         ({}, 7, "wrong_type"),
-        ({}, '{"a":' * 299 + "[" * 2, "invalid_json"),
+        ({}, '{"a":' * 299 + "[" * 2, "too_deep"),
         ({"encoding": "base64", "format": "xml"}, b64(b"<a>"), "invalid_xml"),
         ({"encoding": "base64", "format": "xml"}, b64(b"<!DOCTYPE a><a/>"), "invalid_xml"),
         ({"encoding": "base64", "format": "xml"}, b64(b"<a>" * 5000), "invalid_xml"),
