@@ -14,24 +14,30 @@ _read_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class MessageParts:
-    """Cuts a message that was exploded along a path, which is there: evaluate() went it."""
+    """Cuts one message along the path of the array that was exploded."""
 
     def __init__(self, body: bytes, *, path: Sequence[str]) -> None:
         self._path = path
         self._around: list[Mapping[str, msgspec.Raw]] = []
+        self._elements: Sequence[msgspec.Raw] = ()
         inner: bytes | msgspec.Raw = body
-        for name in path:
-            self._around.append(_read_object(inner))
-            inner = self._around[-1][name]
-        self._elements = _read_array(inner)
-        self._repeated = (len(body) - len(memoryview(inner))) * len(self._elements)
+        try:
+            for name in path:
+                self._around.append(_read_object(inner))
+                inner = self._around[-1][name]
+            elements = _read_array(inner)
+        except (msgspec.MsgspecError, KeyError, RecursionError):
+            return  # the array lies within a text that the schema unpacks: nothing to cut here
+        if (len(body) - len(memoryview(inner))) * len(elements) <= MAX_REPEATED:
+            self._elements = elements
 
     def body(self, part: int) -> bytes | None:
         """What evaluates to this part alone; every value keeps its own bytes.
 
-        None where so much stands around the array that repeating it for each part would swell.
+        None where the message cannot be cut, or so much stands around the array that repeating it
+        for each part would swell.
         """
-        if self._repeated > MAX_REPEATED:
+        if not self._elements:
             return None
         inner = b"[" + bytes(self._elements[part]) + b"]"
         for name, values in zip(reversed(self._path), reversed(self._around), strict=True):

@@ -161,11 +161,11 @@ def test_what_failed_names_its_part_and_its_schema(mixed):
     }
     bundle = load_bundle(items[0].bundle_id)
     for item in items:
-        (again,) = evaluate(batch_of([bytes(item.payload)]), bundle).failed
+        (again,) = evaluate(batch_of([bytes(item.payload or b"")]), bundle).failed
         assert [(e.field, e.constraint) for e in again.errors] == [
             (error["field"], error["constraint"]) for error in item.errors
         ]
-    assert json.loads(bytes(items[0].payload))["report"]["entries"] == [
+    assert json.loads(bytes(items[0].payload or b""))["report"]["entries"] == [
         {"id": "en-2-1", "amount": -5}
     ]
 
