@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django.http import HttpRequest
+from django.urls import reverse
 
 from deadletter.payload import render
 from ingestion import archive
@@ -34,14 +36,15 @@ def detail(request: HttpRequest, row: ArchiveFile) -> Detail:
     chosen = request.GET.get("row", "0")
     number = int(chosen) if chosen.isdecimal() and int(chosen) < row.rows else 0
     main, notices = _row(row, number)
+    batch = _batch_of(row)
     return Detail(
         title=mono(row.path.rpartition("/")[2]),
         state=pill("info", "Superseded") if row.superseded_at else pill("ok", "Counts"),
         meta=[f"{count(row.rows)} rows", size(row.size)],
         notices=notices,
-        buttons=_steps(row, number),
+        buttons=[*_steps(row, number), *_try(batch, number)],
         main=main,
-        side=[_object(row), _batches(row)],
+        side=[_object(row), _batches(batch)],
     )
 
 
@@ -49,6 +52,14 @@ def _steps(row: ArchiveFile, number: int) -> list[Button]:
     url = row_url("ingestion.archivefile", row.path)
     steps = (("Row before", number - 1), ("Next row", number + 1))
     return [Button(label=label, url=f"{url}?row={to}") for label, to in steps if 0 <= to < row.rows]
+
+
+def _try(batch: Batch | None, number: int) -> list[Button]:
+    """The message of the row under another version, or with another text."""
+    if batch is None or number < batch.first_row:
+        return []
+    query = urlencode({"row": number - batch.first_row, "batch": batch.pk})
+    return [Button(label="Try this event", url=f"{reverse('try-box')}?{query}", icon="science")]
 
 
 def _row(row: ArchiveFile, number: int) -> tuple[list[Card], list[Notice]]:
@@ -106,13 +117,16 @@ def _object(row: ArchiveFile) -> Card:
     )
 
 
-def _batches(row: ArchiveFile) -> Card:
+def _batch_of(row: ArchiveFile) -> Batch | None:
     """Its batch was numbered within the transaction that wrote the object's row: a range of ids."""
-    batch = Batch.objects.filter(
+    return Batch.objects.filter(
         id__gte=first_id_at(row.created_at - _LONGEST_TRANSACTION),
         id__lt=first_id_at(row.created_at + _LONGEST_TRANSACTION),
         file=row.path,
     ).first()
+
+
+def _batches(batch: Batch | None) -> Card:
     return Card(
         title="Batch",
         facts=[

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import urlencode
 
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -21,7 +23,7 @@ from metrics.findings_page import severity_pill
 from payflow.lib.event_id import arrival_of
 from payflow.lib.pages.charts import Line, line_chart
 from payflow.lib.pages.detail import Card, Head
-from payflow.lib.pages.display import DASH, count, joined, moment, pill, row_link, span
+from payflow.lib.pages.display import DASH, count, joined, link, moment, mono, pill, row_link, span
 
 _STATES: Final = {
     "running": ("ok", "Running", ""),
@@ -63,7 +65,8 @@ def is_silent(shadow: Shadow) -> bool:
 def share_now(shadow: Shadow) -> float:
     """Of one core, over the last minute, 0 to 1."""
     since = time.time() - LATELY_S
-    return sum(ms for second, ms in shadow.lately if second > since) / 1000 / LATELY_S
+    used_ms: int = sum(ms for second, ms in shadow.lately if second > since)
+    return used_ms / 1000 / LATELY_S
 
 
 def figures(shadow: Shadow) -> list[Figure]:
@@ -72,7 +75,9 @@ def figures(shadow: Shadow) -> list[Figure]:
     per_event = f"{shadow.cpu_ms / seen:.3g} ms" if seen else DASH
     ends = shadow.until if running else shadow.ended_at
     behind = (timezone.now() - arrival_of(shadow.last_batch)).total_seconds()
-    left_out = f"{skipped / (seen + skipped):.1%} of what came" if skipped else "it keeps up"
+    left_out = (
+        f"{skipped / (seen + skipped) * 100:.1f} % of what came" if skipped else "it keeps up"
+    )
     return [
         Figure(label="Events seen", value=count(seen), note="on both sides"),
         Figure(
@@ -86,7 +91,7 @@ def figures(shadow: Shadow) -> list[Figure]:
         ),
         Figure(
             label="Share now",
-            value=f"{share_now(shadow):.1%}" if running else DASH,
+            value=f"{share_now(shadow) * 100:.1f} %" if running else DASH,
             note=f"of one core, at most {shadow.share} %",
         ),
         Figure(
@@ -141,7 +146,13 @@ def _rule(rule: RuleSides) -> SafeString:
         state = pill("mark", "gone", "remove")
     else:
         state = pill("mark", "changed", "edit")
-    return format_html("{} {}{}", rule.name, state, _changes(rule.changes))
+    name = link(_explore(rule.name), rule.name) if rule.live_kind else rule.name
+    return format_html("{} {}{}", name, state, _changes(rule.changes))
+
+
+def _explore(rule: str) -> str:
+    """The live series of a rule, all of its groups."""
+    return f"{reverse('explore')}?{urlencode({'metric': rule})}"
 
 
 def _changes(changes: Sequence[Change]) -> SafeString:
@@ -180,7 +191,6 @@ def _series(one: SeriesSides) -> Card:
     lines = [
         Line(name, [None if value is None else float(value * scale) for value in values])
         for name, values in (("Live", one.live), ("Draft", one.draft))
-        if any(value is not None for value in values)
     ]
     group = ", ".join(f"{name} {value or DASH}" for name, value in one.group.items())
     return Card(
@@ -242,7 +252,7 @@ def _samples(one: FindingSides) -> SafeString:
             name,
             joined(
                 (
-                    row_link("metrics.normalizedtransaction", event, f"…{str(event)[-6:]}")
+                    row_link("metrics.normalizedtransaction", event, mono(event, shorten=9))
                     for event in events
                 ),
                 ", ",

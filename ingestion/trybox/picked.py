@@ -74,9 +74,7 @@ def _transaction(event_id: int, _query: Mapping[str, str]) -> Picked:
     event = NormalizedTransaction.objects.filter(pk=event_id).first()
     if event is None:
         raise NotToBeHad(f"There is no transaction event {event_id} (any more).")
-    return _archived(
-        event.batch, event.ordinal, event.part, label=f"transaction {event.transaction_id}"
-    )
+    return _archived(event.batch, event.ordinal, label=f"transaction {event.transaction_id}")
 
 
 def _failed_item(item_id: int, _query: Mapping[str, str]) -> Picked:
@@ -85,7 +83,7 @@ def _failed_item(item_id: int, _query: Mapping[str, str]) -> Picked:
         raise NotToBeHad(f"There is no failed item {item_id} (any more).")
     label = f"failed item {item.pk}"
     try:
-        return _archived(item.batch, item.ordinal, item.part, label=label)
+        return _archived(item.batch, item.ordinal, label=label)
     except NotToBeHad:
         if item.payload is None:
             raise
@@ -105,7 +103,7 @@ def _row(row: int, query: Mapping[str, str]) -> Picked:
     batch_id = query.get("batch", "")
     if not is_number(batch_id):
         raise NotToBeHad("A row of the archive needs the number of its batch.")
-    return _archived(int(batch_id), row, 0, label=f"archive row {row:,} of batch {batch_id}")
+    return _archived(int(batch_id), row, label=f"archive row {row:,} of batch {batch_id}")
 
 
 def _newest(source_id: int, _query: Mapping[str, str]) -> Picked:
@@ -126,7 +124,7 @@ def _newest(source_id: int, _query: Mapping[str, str]) -> Picked:
     return _transaction(event.pk, {})
 
 
-def _archived(batch_id: int, ordinal: int, part: int, *, label: str) -> Picked:
+def _archived(batch_id: int, ordinal: int, *, label: str) -> Picked:
     rows = Batch.objects.select_related("partition__source")
     batch = rows.filter(pk=batch_id).first()
     if batch is None:
@@ -143,7 +141,7 @@ def _archived(batch_id: int, ordinal: int, part: int, *, label: str) -> Picked:
         partition=batch.partition.name,
         offset=row.offset,
         broker_time=row.broker_time,
-        part=part,
+        part=row.part,
         label=label,
     )
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-import yaml
 
 from configuration.models import ConfigurationVersion
-from configuration.versions import create_draft
 from ingestion.models import Shadow
 from ingestion.shadow.lifecycle import start
+from tests.ingestion.trybox.conftest import draft_of as draft_of_any
 from tests.pages import fresh_cache, look, staff
 
 __all__ = ["fresh_cache", "look", "staff"]
@@ -27,12 +25,7 @@ NEW = {
 
 def draft_of(kind: str, change: Callable[[dict[str, Any]], None]) -> ConfigurationVersion:
     """A draft of the active default rule set with a change."""
-    active = ConfigurationVersion.objects.get(kind=kind, name="default", status="active")
-    document = json.loads(json.dumps(active.document))
-    change(document)
-    draft = create_draft(kind=kind, name="default", text=yaml.safe_dump(document, sort_keys=False))
-    assert draft.problems == []
-    return draft
+    return draft_of_any(kind, "default", change)
 
 
 def rule(document: dict[str, Any], name: str, key: str = "metrics") -> dict[str, Any]:

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 from django.test import Client
 
-from configuration.models import Source
+from configuration.models import ConfigurationVersion, Source
+from configuration.versions import create_draft
 from tests.pages import fresh_cache, look, staff
 
 __all__ = ["fresh_cache", "look", "staff"]
 
 VIEW = "configuration.view_configurationversion"
+
+
+def draft_of(
+    kind: str, name: str, change: Callable[[dict[str, Any]], None]
+) -> ConfigurationVersion:
+    """A draft of an active document with a change."""
+    active = ConfigurationVersion.objects.get(kind=kind, name=name, status="active")
+    document = json.loads(json.dumps(active.document))
+    change(document)
+    draft = create_draft(kind=kind, name=name, text=yaml.safe_dump(document, sort_keys=False))
+    assert draft.problems == []
+    return draft
 
 
 @pytest.fixture
