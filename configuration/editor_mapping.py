@@ -133,7 +133,7 @@ def _row(
 
 def _inputs(key: str, target: Target, changed: tuple[bool, ...] = (False,) * 4) -> list[Input]:
     source, value, kind, options = target.shown
-    typed = Input(name=f"{key}.type", label="Type", title="", value="text", kind="none")
+    typed = Input(name="", label="Type", title="", value="", kind="none")
     if target.part == "attributes":
         typed = Input(
             name=f"{key}.type",

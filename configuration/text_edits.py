@@ -35,7 +35,7 @@ def edited(text: str, document: Any, edits: Sequence[Edit]) -> str:
         wanted = _changed(document, edit)
         if wanted == document:
             continue
-        text = _in_place(text, edit, wanted) or as_yaml(wanted)
+        text = _in_place(text, _whole(wanted, edit), wanted) or as_yaml(wanted)
         document = wanted
     return text
 
@@ -103,6 +103,15 @@ def _changed(document: Any, edit: Edit) -> Any:
     return fresh
 
 
+def _whole(wanted: Any, edit: Edit) -> Edit:
+    """What takes the last of its parts away leaves `{}` or `[]`: nothing would be null."""
+    place = wanted
+    for key in edit.path[:-1]:
+        place = place[key]
+    is_emptied = edit.value is REMOVED and not place and len(edit.path) > 1
+    return Edit(path=edit.path[:-1], value=place) if is_emptied else edit
+
+
 def _in_place(text: str, edit: Edit, wanted: Any) -> str:
     """The text with only the edit's own characters changed; "" where that does not give it."""
     try:
@@ -125,7 +134,11 @@ def _splice(text: str, edit: Edit) -> str:
         for key in reversed(path[1:]):
             value = {key: value}
     if found is not None:
-        return _removed(text, node, found) if value is REMOVED else _replaced(text, found[1], value)
+        return (
+            _removed(text, node, found)
+            if value is REMOVED
+            else _replaced(text, found[1], value, in_flow=bool(node.flow_style))
+        )
     return _added(text, node, path[0], value)
 
 
@@ -140,11 +153,11 @@ def _child(node: Any, key: str | int) -> tuple[Any, Any] | None:
     return None
 
 
-def _replaced(text: str, node: Any, value: Any) -> str:
+def _replaced(text: str, node: Any, value: Any, *, in_flow: bool) -> str:
     start, end = node.start_mark.index, node.end_mark.index
     while end > start and text[end - 1].isspace():
         end -= 1
-    return text[:start] + _flow(value) + text[end:]
+    return text[:start] + _flow(value, in_flow=in_flow) + text[end:]
 
 
 def _removed(text: str, parent: Any, found: tuple[Any, Any]) -> str:
@@ -187,14 +200,15 @@ def _added(text: str, parent: Any, key: str | int, value: Any) -> str:
     return "\n".join([head, *lines]) + tail
 
 
-def _flow(value: Any) -> str:
-    """A value on one line."""
+def _flow(value: Any, *, in_flow: bool = True) -> str:
+    """A value on one line; between braces more texts need quotes than behind a key."""
     text: str = yaml.dump(
-        value,
+        [value] if in_flow else value,
         Dumper=yaml.SafeDumper,
         default_flow_style=True,
         sort_keys=False,
         allow_unicode=True,
         width=10**6,
     )
-    return text.removesuffix("\n").removesuffix("\n...")
+    text = text.removesuffix("\n").removesuffix("\n...")
+    return text[1:-1] if in_flow else text
