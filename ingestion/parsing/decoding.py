@@ -23,6 +23,7 @@ ABSENT = "\0"
 _ABSENT_RAW = msgspec.Raw(b"")
 # messages decoded before their fields are taken: their objects still lie in the CPU's cache
 _SLICE = 2048
+_ROWS = "_rows"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +101,8 @@ class Decoder:
                 if node.nullable:
                     values = [absent if value is None else value for value in values]
                 instances[node.path] = values
+        # Where nothing but the parts is read, the frame would not know how many rows it has.
+        series = series or [pl.Series(_ROWS, [None] * len(records), dtype=pl.Null)]
         return Decoded(wires=pl.DataFrame(series), refused=refused, arrays=arrays)
 
     def _records(self, bodies: Sequence[bytes | msgspec.Raw]) -> tuple[list[Any], list[int]]:

@@ -72,6 +72,8 @@ class PartsPath(FastPath):
         #: wires that parts take over from their message
         self._shared = [self._wires[path] for path, node in shared.items() if path not in within]
         short = [pl.col(wire).str.len_bytes() <= _MAX_SHARED for wire in self._shared]
+        # a frame needs a column to know its rows
+        self._shared = self._shared or ["_usual"]
         around = [self._all_checks(tree.around), self._all_clear(tree.around), *short]
         self._around = pl.all_horizontal(pl.lit(True), *around).fill_null(False)
         self._good = self._all_checks(tree.within, self._conditions).alias("_good")
@@ -88,12 +90,13 @@ class PartsPath(FastPath):
         present = decoded.wires.with_columns(self._present)["_present"].cast(pl.Int64)
         wires, usual = self._with_headers(decoded.wires, usual, headers)
         wires, usual, aside = pick_all(self._pickers, wires, usual)
-        usual &= wires.select(_usual=self._around).to_series()
+        wires = wires.with_columns(_usual=self._around)
+        usual &= wires["_usual"]
         elements = _flat(decoded.arrays, usual)
         usual = self._not_too_deep(texts, usual, elements)
         parts, sound, present, more = self._decode_parts(elements, present)
         usual = self._repeats.without(texts, usual, present, bodies, [*aside, *more])
-        frame = wires.select(self._shared)[elements.rows].hstack(parts)
+        frame = parts.with_columns(wires.select(self._shared)[elements.rows])
         judged = (
             frame.lazy()
             .with_columns(elements.rows, elements.parts, sound)

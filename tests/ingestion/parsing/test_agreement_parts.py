@@ -213,6 +213,31 @@ def test_many_parts_and_levels():
     assert parsed.failures[2, 0][0].constraint == "too_many_parts"
 
 
+@pytest.mark.parametrize("json_schema", [True, {"required": ["events"]}])
+def test_an_array_and_nothing_around_it(json_schema):
+    """Where a schema reads nothing but its array, both paths agree as well."""
+    document = {
+        "explode": "events[]",
+        "columns": {
+            "transaction_id": {"path": "events.id"},
+            "occurred_at": {"path": "events.at", "format": "epoch_s"},
+            "amount": {"path": "events.amount"},
+            "currency": {"constant": "EUR"},
+            "payment_status": {"constant": "completed"},
+        },
+        "json_schema": json_schema,
+    }
+    event = '{"id":"a","at":1767225600,"amount":1}'
+    bodies = [f'{{"events":[{event},{event}]}}'.encode(), b'{"events":[]}', b"{}"]
+    compiled = compile_schema(document, name="bare")
+
+    parsed = assert_agree(compiled, bodies)
+    taken = compiled._fast.take(bodies)
+
+    assert parsed.columns.select("row", "part").rows() == [(0, 0), (0, 1)]
+    assert (taken.rest, taken.ignored) == ({2: None}, [(1, 0)])
+
+
 ODD = st.sampled_from([*ODD_VALUES, *ODD_ARRAYS])
 ENTRIES = st.one_of(
     st.just(entry()),
