@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import ssl
 import threading
 import time
@@ -326,6 +327,8 @@ class BlobHandler(Handler):
         _, _, container, path = (*unquote(urlsplit(self.path).path).split("/", 3), "")[:4]
         if not self._is_signed():
             self._refuse(403, "AuthenticationFailed")
+        elif not re.fullmatch(r"[a-z0-9](-?[a-z0-9]){2,62}", container):
+            self._refuse(400, "InvalidResourceName")
         elif self.query.get("restype") == "container":
             state.containers.setdefault(container, {})
             self.reply(201)

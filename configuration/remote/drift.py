@@ -82,21 +82,6 @@ def places() -> list[Place]:
     ]
 
 
-def report() -> list[str]:
-    """What `configure status` says of places and of each document; nothing when none is set."""
-    try:
-        found = places()
-    except BadEnvironment as exc:
-        return [str(exc)]
-    titles = {place.origin.name: place.origin.title for place in found}
-    lines = [place.trouble or f"{place.origin.title}: answers" for place in found]
-    for drift in drifts():
-        row = drift.document
-        if row.origin in titles:
-            lines.append(f"  {row.key}: {drift.status}, {drift.text}")
-    return lines
-
-
 def trouble() -> list[str]:
     """What needs a person: places that do not answer or that nobody looks at, documents that are
     not live. In sentences."""

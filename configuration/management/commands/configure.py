@@ -24,9 +24,11 @@ from configuration.compatibility import Compatibility
 from configuration.diff import as_text, diff_documents
 from configuration.documents import Written, parse_text, placed, read_file
 from configuration.models import Activation, ConfigurationVersion, Source
+from configuration.remote.push import CONTAINER, NotPushed, PushedBefore, push_rules
 from configuration.status import status_lines
 from configuration.version_names import find_kind, find_version
 from configuration.versions import import_document, text_of
+from payflow.lib.env import BadEnvironment
 from payflow.lib.errors import ConfigurationError, Problem
 
 Kind = ConfigurationVersion.Kind
@@ -82,6 +84,9 @@ class Command(BaseCommand):
         rolling_back.add_argument("reference", metavar="NAME", help="NAME@3 for a certain version")
         rolling_back.add_argument("--reason", default="", help="why, for the audit trail")
         rolling_back.add_argument("--by", metavar="USER", help="who does it")
+        pushing = actions.add_parser("push", help="write active rule sets to a blob container")
+        pushing.add_argument("names", nargs="*", metavar="NAME", help="default: all of them")
+        pushing.add_argument("--container", default=CONTAINER, help=f"default: {CONTAINER}")
         actions.add_parser("status", help="what is active, drafted and kept elsewhere")
         actions.add_parser("refresh", help="rebuild the bundles, after an upgrade of payflow")
 
@@ -175,6 +180,16 @@ class Command(BaseCommand):
                 to=find_version(f"{kind}/{name}@{number}") if number else None,
             )
         self._say_live(entry)
+
+    def _push(self, options: dict[str, Any]) -> None:
+        try:
+            pushed = push_rules(options["names"], container=options["container"])
+        except (NotPushed, PushedBefore, BadEnvironment) as exc:
+            raise CommandError(str(exc)) from exc
+        if not pushed:
+            raise CommandError("no active rule set has this name")
+        for item in pushed:
+            self.stdout.write(f"{_titled(item.version)}: {item.path} {item.status}")
 
     def _status(self, _options: dict[str, Any]) -> None:
         for line in status_lines():

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from configuration.activation import roll_back
 from configuration.models import ConfigurationVersion, RemoteDocument, RemoteState
 from configuration.remote import trouble
-from configuration.remote.drift import drifts, report
+from configuration.remote.drift import drifts
 from configuration.versions import discard_draft
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +34,6 @@ def test_nothing_set_is_no_trouble(settings: Any):
     settings.PAYFLOW = settings.PAYFLOW | {"CONFIG_DIR": "", "APPCONFIG": ""}
 
     assert trouble() == []
-    assert report() == []
 
 
 def test_what_is_active_is_in_use(write: Write, follow: Follow, schema: Schema):
@@ -125,7 +126,6 @@ def test_a_place_that_is_away_is_trouble(place: Path, follow: Follow):
 
     (sentence,) = trouble()
     assert sentence.endswith("; the last good configuration stays active")
-    assert sentence in report()
 
 
 def test_documents_of_a_place_that_is_not_set_are_no_trouble(settings: Any):
@@ -152,15 +152,17 @@ def test_an_address_that_is_none_is_trouble(settings: Any):
 
     assert "PAYFLOW_APPCONFIG" in sentence
     assert "s3cret" not in sentence
-    assert report() == [sentence]
 
 
-def test_the_report_names_each_document(write: Write, follow: Follow, schema: Schema, place: Path):
-    """As `configure status` prints it."""
+def test_the_status_names_each_document(write: Write, follow: Follow, schema: Schema):
+    """`configure status` ends with the places and what each of their documents is."""
     write("acme.yaml", schema())
     follow()
+    out = StringIO()
 
-    assert report() == [
-        f"the directory {place}: answers",
-        "  acme.yaml: same, acme v1 is active",
+    call_command("configure", "status", stdout=out)
+
+    assert out.getvalue().splitlines()[-2:] == [
+        "Place directory: answers",
+        "directory: acme.yaml: same, acme v1 is active",
     ]

@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from io import StringIO
 from uuid import uuid4
 
 import pytest
 from azure.storage.blob import ContainerClient
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from configuration.models import AuditEntry, ConfigurationVersion
@@ -118,6 +121,25 @@ def test_another_document_is_not_overwritten(container: ContainerClient):
 
     assert container.download_blob(path).readall() == b"theirs"
     assert not container.get_blob_client("compliance/default/active.json").exists()
+
+
+def test_the_command_says_what_it_wrote(container: ContainerClient):
+    """A line for each; a name that no active rule set has is an error."""
+    version()
+    out = StringIO()
+    where = ["--container", container.container_name]
+
+    call_command("configure", "push", *where, stdout=out)
+    call_command("configure", "push", "default", *where, stdout=out)
+
+    assert out.getvalue().splitlines() == [
+        "Compliance rule set default v3: compliance/default/v000003.json written",
+        "Compliance rule set default v3: compliance/default/v000003.json there",
+    ]
+    with pytest.raises(CommandError, match="no active rule set"):
+        call_command("configure", "push", "nothing", *where)
+    with pytest.raises(CommandError, match="InvalidResourceName"):
+        call_command("configure", "push", "--container", "No Name!")
 
 
 def test_a_wrong_key_is_said_without_it(address: str, monkeypatch: pytest.MonkeyPatch):
