@@ -16,16 +16,16 @@ class IngestionConfig(AppConfig):
         from ingestion import traffic as arrived  # noqa: PLC0415
         from ingestion.bundles import compile_bundle, known_attributes  # noqa: PLC0415
         from ingestion.dryrun.register import register as register_dry_run  # noqa: PLC0415
-        from ingestion.parsing import compile_schema  # noqa: PLC0415
         from ingestion.parsing.compatibility import compare_schemas  # noqa: PLC0415
         from ingestion.propagation_card import activation_card, version_card  # noqa: PLC0415
+        from ingestion.schema_check import check_schema  # noqa: PLC0415
         from ingestion.shadow.register import register as register_shadow  # noqa: PLC0415
         from ingestion.sources.factory import ConsumerFactory  # noqa: PLC0415
         from metrics.trial import check_rules  # noqa: PLC0415
 
         validators.register(
             documents={
-                "schema": lambda document, name: compile_schema(document, name=name),
+                "schema": check_schema,
                 "metrics": lambda document, _name: check_rules(
                     "metrics", document, attributes=known_attributes()
                 ),

@@ -18,7 +18,8 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +28,7 @@ import polars as pl
 
 from metrics.columns import TRANSACTION_COLUMNS
 from metrics.compliance import compile_compliance
-from metrics.expressions import Kind, kind_of
+from metrics.expressions import Kind, compile_expression, kind_of
 from metrics.rules import compile_metrics, ordinary
 from payflow.lib.errors import ConfigurationError, Problem
 
@@ -67,6 +68,48 @@ def check_rules(
     }
     _pass(json.dumps(request))
     _COMPILERS[kind](document, attributes=attributes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One expression of a document that has no rules."""
+
+    #: JSON pointer to it
+    pointer: str
+    text: str
+
+
+def try_expressions(trials: Sequence[Trial], *, columns: Mapping[str, pl.DataType]) -> None:
+    """Try valid expressions over these columns as rules are tried.
+
+    Raises ConfigurationError with the pointer to the first that takes too long.
+    """
+    if not trials:
+        return
+    kinds = {name: kind_of(dtype) for name, dtype in {**columns, **TRANSACTION_COLUMNS}.items()}
+    request = {
+        "kind": "metrics",
+        "rules": [_as_rule(number, trial.text, kinds) for number, trial in enumerate(trials)],
+        "attributes": {
+            name: kind for name, kind in kinds.items() if name not in TRANSACTION_COLUMNS
+        },
+        "limit_s": LIMIT_S,
+    }
+    try:
+        _pass(json.dumps(request))
+    except ConfigurationError as exc:
+        first = exc.problems[0]
+        number = first.pointer.rpartition("/")[2]
+        pointer = trials[int(number)].pointer if number else ""
+        raise _refused(pointer, first.message) from exc
+
+
+def _as_rule(number: int, text: str, kinds: Mapping[str, Kind]) -> dict[str, str]:
+    """A metric rule that computes an expression, whatever it gives."""
+    kind = compile_expression(text, kinds).kind
+    formula = {Kind.BOOLEAN: ("where", text), Kind.TEXT: ("where", f"{text} <> ''")}
+    key, value = formula.get(kind, ("value", text))
+    return {"name": f"trial_{number}", "description": "tried", "type": "COUNTER", key: value}
 
 
 @lru_cache(maxsize=64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +13,10 @@ from ingestion.parsing.document import ATTRIBUTE_KINDS, COLUMNS, REQUIRED, Colum
 from ingestion.parsing.paths import Path, parse_path
 from ingestion.parsing.problems import Problems
 from ingestion.parsing.times import EPOCH_UNITS, TimeFormat, text_format
+from payflow.lib.spelling import did_you_mean
 
+#: each is a column of every batch
+MAX_ATTRIBUTES = 300
 _OPTIONS = frozenset(["path", "first", "constant", "expression", "default", "map", "upper"])
 #: exactly one of them says where the value comes from
 _ORIGINS = frozenset(["path", "first", "constant", "expression"])
@@ -29,7 +33,9 @@ def read_columns(value: Any, *, needs_id: bool, problems: Problems) -> tuple[Col
         problems.add("/columns", "must be an object: column -> {path: ...}")
         return ()
     for name in value.keys() - COLUMNS.keys():
-        problems.add(problems.below("/columns", name), f"known columns are {', '.join(COLUMNS)}")
+        hint = did_you_mean(name, COLUMNS)
+        message = f"there is no column {name!r}; known are {', '.join(COLUMNS)}{hint}"
+        problems.add(problems.below("/columns", name), message)
     required = [name for name in REQUIRED if needs_id or name != "transaction_id"]
     for name in required:
         if name not in value:
@@ -50,13 +56,17 @@ def read_attributes(value: Any, problems: Problems) -> tuple[Column, ...]:
     if not isinstance(value, Mapping):
         problems.add("/attributes", "must be an object: attribute -> {path: ..., type: ...}")
         return ()
+    if len(value) > MAX_ATTRIBUTES:
+        message = f"has {len(value):,} attributes, at most {MAX_ATTRIBUTES} are allowed"
+        problems.add("/attributes", message)
+        return ()
     attributes = []
     for name, spec in value.items():
         place = problems.below("/attributes", name)
         if not _ATTRIBUTE_NAME.match(name) or name in _RESERVED:
             problems.add(place, "must be a new name of lower-case letters, digits and _")
         kind = spec.get("type") if isinstance(spec, Mapping) else None
-        if kind not in ATTRIBUTE_KINDS:
+        if not isinstance(kind, str) or kind not in ATTRIBUTE_KINDS:
             problems.add(f"{place}/type", f"must be one of {', '.join(ATTRIBUTE_KINDS)}")
             kind = "string"
         column = Column(name=name, kind=ATTRIBUTE_KINDS[kind])
@@ -70,7 +80,9 @@ def _read_column(column: Column, spec: Any, place: str, problems: Problems) -> C
         return column
     options = _OPTIONS | _EXTRA_OPTIONS.get(column.kind, frozenset())
     for key in spec.keys() - options:
-        problems.add(problems.below(place, key), f"{key!r} is not supported for {column.name}")
+        hint = did_you_mean(key, options)
+        message = f"{key!r} is not supported for {column.name}{hint}"
+        problems.add(problems.below(place, key), message)
     if len(spec.keys() & _ORIGINS) != 1:
         problems.add(place, "needs exactly one of path, first, constant and expression")
         return column
@@ -214,7 +226,7 @@ def _constant(column: Column, value: Any, place: str, problems: Problems) -> Any
     try:
         return constant_value(column, value)
     except ValueError as exc:
-        problems.add(place, str(exc))
+        problems.add(place, f"{json.dumps(value, ensure_ascii=False, default=str)[:80]}: {exc}")
         return None
 
 

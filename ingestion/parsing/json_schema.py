@@ -29,7 +29,10 @@ from ingestion.parsing.rules import (
     ValidationRule,
     comparable,
 )
+from payflow.lib.spelling import did_you_mean
 
+#: values of one enum
+MAX_VALUES = 5_000
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TYPES = ("null", "boolean", "object", "array", "number", "integer", "string")
 ANNOTATIONS = frozenset(
@@ -91,7 +94,8 @@ def read_schema(document: Any, pointer: str, problems: Problems) -> SchemaNode:
             except ValueError as exc:
                 problems.add(place, str(exc))
         elif name not in ANNOTATIONS:
-            problems.add(place, f"the keyword {name!r} is not supported")
+            hint = did_you_mean(name, _READERS)
+            problems.add(place, f"the keyword {name!r} is not supported{hint}")
     return SchemaNode(keywords)
 
 
@@ -132,8 +136,10 @@ def to_json(value: Any) -> JsonValue:
 
 def _read_types(value: Any, _place: str, _problems: Problems) -> tuple[str, ...]:
     types = (value,) if isinstance(value, str) else tuple(value) if _is_list(value) else ()
-    if not types or any(name not in TYPES for name in types):
-        raise Wrong(f"must be one or several of {', '.join(TYPES)}")
+    wrong = next((name for name in types if name not in TYPES), None)
+    if not types or wrong is not None:
+        found = "" if wrong is None else f", not {wrong!r}"
+        raise Wrong(f"must be one or several of {', '.join(TYPES)}{found}")
     return types
 
 
@@ -166,14 +172,17 @@ def _read_pattern(value: Any, _place: str, _problems: Problems) -> tuple[str, st
 
 
 def _read_format(value: Any, _place: str, _problems: Problems) -> str:
-    if value not in FORMATS:
-        raise Wrong(f"this format is not supported; known are {', '.join(sorted(FORMATS))}")
+    if not isinstance(value, str) or value not in FORMATS:
+        known = ", ".join(sorted(FORMATS))
+        raise Wrong(f"the format {str(value)[:80]!r} is not supported; known are {known}")
     return str(value)
 
 
 def _read_values(value: Any, place: str, problems: Problems) -> list[JsonValue]:
     if not _is_list(value):
         raise Wrong("must be a list of values")
+    if len(value) > MAX_VALUES:
+        raise Wrong(f"has {len(value):,} values, at most {MAX_VALUES:,} are allowed")
     return [_read_value(item, place, problems)[0] for item in value]
 
 

@@ -78,7 +78,8 @@ def _escape(letter: str, *, in_class: bool) -> str:
         return _ESCAPES[letter]
     if letter and letter in _SAME_ESCAPES:
         return "\\" + letter
-    raise ValueError(f"\\{letter} is not supported")
+    what = "back-references are" if letter.isdigit() else "it is"
+    raise ValueError(f"\\{letter}: {what} not supported")
 
 
 def _complaint(error: str) -> str:
@@ -86,4 +87,6 @@ def _complaint(error: str) -> str:
         return "look-ahead and look-behind are not supported"
     if "backreferences" in error:
         return "back-references are not supported"
+    if "size limit" in error:
+        return "too large when its repetitions are written out: repeat less"
     return "not a regular expression: " + error.split("\n\nThis error", 1)[0].splitlines()[-1]
