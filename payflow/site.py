@@ -88,6 +88,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             _item(request, "Bundles", "deployed_code", "configuration.bundle"),
             _page(request, "Try box", "science", "try-box", _VERSIONS),
             _item(request, "Jobs", "play_circle", "configuration.job"),
+            _item(request, "Shadows", "content_copy", "ingestion.shadow"),
             _item(request, "Remote documents", "cloud_sync", "configuration.remotedocument"),
         ),
         _group(

@@ -124,7 +124,7 @@ def test_the_pages_of_a_version_and_a_bundle_show_their_content(ready, look):
     shown = look(row_url("configuration.configurationversion", version.pk), html=True)
     content = look(row_url("configuration.bundle", bundle.pk), html=True)
 
-    assert "&quot;columns&quot;" in shown
+    assert "columns:" in shown
     assert row_url("configuration.source", bundle.source_id) in shown
     assert "Active" in content
     assert bundle.hash in content
@@ -161,4 +161,5 @@ def test_an_activation_says_what_it_replaced(ready, look):
     version = look(row_url("configuration.configurationversion", new.pk))
 
     assert row_url("configuration.configurationversion", old.pk) in page
-    assert "Went live" in version
+    assert "since" in version
+    assert f"Roll back to v{old.number}" in version

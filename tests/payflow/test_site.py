@@ -22,8 +22,7 @@ READ_ONLY = [
     "metrics.normalizedtransaction", "metrics.violation", "deadletter.faileditem",
     "deadletter.failuregroup",
     "ingestion.batch", "ingestion.partition", "ingestion.archivefile", "ingestion.drainer",
-    "configuration.configurationversion", "configuration.bundle",
-    "configuration.activation",
+    "configuration.bundle", "configuration.activation", "configuration.auditentry",
 ]  # fmt: skip
 
 
