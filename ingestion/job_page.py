@@ -152,13 +152,14 @@ def _scope(job: Job, result: dict[str, Any] | None) -> Card:
     """What was asked for, and what was found of it."""
     scope = Scope.from_json(job.parameters["scope"])
     names = Source.objects.filter(pk__in=scope.sources)
-    asked = (
-        f"the last {count(scope.last)}"
-        if scope.last
-        else joined(
-            [moment(scope.since), DASH, moment(scope.until) if scope.until else "its start"]
-        )
-    )
+    if scope.last:
+        asked: SafeString | str = f"the last {count(scope.last)}"
+    elif scope.since or scope.until:
+        begin = moment(scope.since) if scope.since else "the first"
+        end = moment(scope.until) if scope.until else "its start"
+        asked = joined([begin, DASH, end])
+    else:
+        asked = "all"
     facts: list[tuple[str, Any]] = [
         ("Asked for", asked),
         (

@@ -82,6 +82,7 @@ def _result(
         stale = "The draft was changed since."
     elif result["live"] != _live_name(version):
         stale = "Another version is active since."
+    warning = format_html('<span class="pf-t-warn">{}</span>', stale) if stale else ""
     details = link(row_url("configuration.job", job.pk), "All details")
     return Card(
         title=_TITLE,
@@ -89,10 +90,7 @@ def _result(
         corner=corner,
         flush=joined([summary_of(result), table(heads, rows[:_ROWS])], ""),
         foot=format_html(
-            '<span class="pf-t-warn">{}</span><span>{}</span><span class="r">{}</span>',
-            stale,
-            details,
-            moment(job.finished_at),
+            '{}<span>{}</span><span class="r">{}</span>', warning, details, moment(job.finished_at)
         ),
     )
 

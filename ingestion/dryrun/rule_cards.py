@@ -24,7 +24,7 @@ from payflow.lib.pages.detail import Card, Head
 from payflow.lib.pages.display import UNKNOWN, count, joined, moment, pill
 
 #: series that are drawn; the others are in the table
-_DRAWN: Final = 8
+_DRAWN: Final = 6
 _NOTHING: Final = "The draft computes what the active version computes; only texts differ."
 _NAMES: Final = ("Active", "Draft")
 _PILLS: Final = {
@@ -55,13 +55,14 @@ def metrics_summary(result: Mapping[str, Any]) -> SafeString:
         ),
         Figure(label="Series that stay", value=totals["same"], note="of the rules that differ"),
     )
-    if not result["series"]:
+    chart = series_chart(result["series"][0]) if result["series"] else ""
+    if not chart:
         return shown
     return format_html(
         '{}<div class="pf-body"><p class="pf-small pf-muted">{}</p>{}</div>',
         shown,
         f"Most changed: {_title(result['series'][0])}",
-        series_chart(result["series"][0]),
+        chart,
     )
 
 
@@ -74,13 +75,18 @@ def findings_summary(result: Mapping[str, Any]) -> SafeString:
         Figure(label="Same findings", value=result["both"], note="of the rules that differ"),
         Figure(label="Rules that differ", value=len(result["rules"]), note="the others are equal"),
     )
-    if drawn is None:
+    chart = (
+        overlay(drawn["over_time"], names=_NAMES, label=f"Findings of {drawn['name']}")
+        if drawn
+        else ""
+    )
+    if not drawn or not chart:
         return shown
     return format_html(
         '{}<div class="pf-body"><p class="pf-small pf-muted">{}</p>{}</div>',
         shown,
         f"Most changed: findings of {drawn['name']} by time of the event",
-        overlay(drawn["over_time"], names=_NAMES, label=f"Findings of {drawn['name']}"),
+        chart,
     )
 
 
@@ -217,7 +223,8 @@ def _drawn(series: Mapping[str, Any]) -> Card:
         )
         for sample in series["samples"]
     ]
-    chart = format_html('<div class="pf-body">{}</div>', series_chart(series))
+    lines = series_chart(series)
+    chart = format_html('<div class="pf-body">{}</div>', lines) if lines else ""
     return Card(
         title=_title(series),
         sub=f"{series['events']:,} events behind the difference",

@@ -50,7 +50,7 @@ def summary(result: Mapping[str, Any]) -> SafeString:
         return shown
     names = (f"Under {_number(result['live'])}", f"Under {_number(result['draft'])}")
     chart = overlay(result["over_time"], names=names, label="Accepted events by arrival")
-    return format_html('{}<div class="pf-body">{}</div>', shown, chart)
+    return format_html('{}<div class="pf-body">{}</div>', shown, chart) if chart else shown
 
 
 def _number(name: str) -> str:
@@ -101,7 +101,9 @@ def cards(result: Mapping[str, Any], found: Found) -> list[Card]:
 
 def _constraint(cause: Mapping[str, Any]) -> SafeString:
     return format_html(
-        '{} <span class="pf-muted">{}</span>', cause["reason"].replace("_", " "), cause["expected"]
+        '{} <span class="pf-muted pf-wide">{}</span>',
+        cause["reason"].replace("_", " "),
+        cause["expected"],
     )
 
 
@@ -145,7 +147,7 @@ def _verdict(side: Mapping[str, Any]) -> SafeString:
         return pill("", side["verdict"].capitalize())
     errors = format_html_join(
         "",
-        '<div class="pf-small">{}: expected {}, found {}</div>',
+        '<div class="pf-small pf-wide">{}: expected {}, found {}</div>',
         (
             (error["field"] or error["reason"], error["expected"], error["actual"])
             for error in side["errors"]

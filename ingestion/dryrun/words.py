@@ -82,7 +82,7 @@ def change_list(changes: Sequence[Sequence[str]]) -> SafeString:
     """What was changed in a rule, old and new."""
     return format_html_join(
         "",
-        '<div class="pf-small">{}: <span class="pf-mono pf-old">{}</span> → '
+        '<div class="pf-small pf-wide">{}: <span class="pf-mono pf-old">{}</span> → '
         '<span class="pf-mono pf-new">{}</span></div>',
         ((key, old or "nothing", new or "nothing") for key, old, new in changes),
     )
@@ -91,7 +91,9 @@ def change_list(changes: Sequence[Sequence[str]]) -> SafeString:
 def overlay(
     series: Mapping[str, Any], *, names: tuple[str, str], label: str, unit: str = ""
 ) -> SafeString:
-    """Both sides as lines over each other."""
+    """Both sides as lines over each other; nothing for a single moment, which is no line."""
+    if len(series["live"]) == 1:
+        return SafeString("")
     scale = 100 if unit == "%" else 1
     start, step = datetime.fromisoformat(series["start"]), timedelta(seconds=series["step_s"])
     lines = [

@@ -81,7 +81,7 @@ def test_an_event_that_moves_to_another_group_counts_for_both(ingest, event, dra
 
 def test_every_type_of_rule_is_compared(ingest, event, draft, dry_run):
     """By its last value, its quotient, or its 95th percentile."""
-    formulas = {
+    formulas: dict[str, dict[str, Any]] = {
         "GAUGE": {"value": "amount"},
         "RATE": {"numerator": "amount", "denominator": 1},
         "HISTOGRAM": {"value": "amount"},
