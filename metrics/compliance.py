@@ -148,7 +148,7 @@ class _Reader(RuleReader):
         if not isinstance(entry, Mapping):
             self.problem(at, "must be an object")
             return None
-        self.unmapped.clear()
+        self.begin(entry)
         self.refuse_unknown(at, entry, _RULE_KEYS)
         name, description = self.rule_name(at, entry), self.description(at, entry)
         family = self.one_of(f"{at}/family", entry.get("family"), FAMILIES)

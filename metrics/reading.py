@@ -13,6 +13,7 @@ import polars as pl
 from metrics.columns import COMMON_ATTRIBUTES, TRANSACTION_COLUMNS
 from metrics.expressions import ExpressionError, Kind, compile_expression, kind_of
 from payflow.lib.errors import ConfigurationError, Problem
+from payflow.lib.spelling import did_you_mean
 
 #: rules of one set
 MAX_RULES: Final = 500
@@ -42,11 +43,20 @@ class RuleReader:
         #: does not map
         self.unmapped: set[str] = set()
         self.problems: list[Problem] = []
+        #: name of the rule being read; "" outside of rules
+        self.subject = ""
         #: name of a metric, rule or extractor -> pointer to who has it
         self.names: dict[str, str] = dict.fromkeys(reserved, "payflow itself")
 
+    def begin(self, entry: Mapping[str, Any]) -> None:
+        """What follows is about this rule, and says so."""
+        self.unmapped.clear()
+        name = entry.get("name")
+        self.subject = name if isinstance(name, str) and _NAME.fullmatch(name) else ""
+
     def problem(self, pointer: str, message: str) -> None:
-        self.problems.append(Problem(pointer=pointer, message=message))
+        about = f"{self.subject}: " if self.subject else ""
+        self.problems.append(Problem(pointer=pointer, message=about + message))
 
     def raise_problems(self) -> None:
         if self.problems:
@@ -56,7 +66,9 @@ class RuleReader:
         for key in value:
             if key not in known:
                 token = str(key).replace("~", "~0").replace("/", "~1")
-                self.problem(f"{at}/{token}", f"unknown key; known are {', '.join(sorted(known))}")
+                hint = did_you_mean(key, known)
+                message = f"unknown key {key!r}; known are {', '.join(sorted(known))}{hint}"
+                self.problem(f"{at}/{token}", message)
 
     def items(self, document: Mapping[str, Any], key: str) -> list[tuple[str, Any]]:
         """The entries of a list in the document with their pointers."""
@@ -91,7 +103,7 @@ class RuleReader:
 
     def one_of(self, at: str, value: Any, allowed: Collection[str]) -> str:
         if value not in allowed:
-            self.problem(at, f"must be one of {', '.join(allowed)}")
+            self.problem(at, f"must be one of {', '.join(allowed)}, not {value!r}")
         return str(value)
 
     def columns(
@@ -102,8 +114,9 @@ class RuleReader:
             self.problem(at, f"must be a list of 1 to {most} columns or attributes")
             return ()
         for number, name in enumerate(names):
-            if name not in self.kinds:
-                self.problem(f"{at}/{number}", f"there is no column or attribute {name!r}")
+            if not isinstance(name, str) or name not in self.kinds:
+                hint = did_you_mean(name, self.kinds)
+                self.problem(f"{at}/{number}", f"there is no column or attribute {name!r}{hint}")
             elif self.kinds[name] not in kinds:
                 wanted = " or ".join(kinds)
                 self.problem(f"{at}/{number}", f"{name} is {self.kinds[name]}, not {wanted}")

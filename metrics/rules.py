@@ -203,7 +203,8 @@ class _Reader(RuleReader):
 
     def extractor(self, at: str, name: Any) -> MetricExtractor | None:
         if not isinstance(name, str) or name not in EXTRACTORS:
-            self.problem(at, f"unknown extractor; known are {', '.join(sorted(EXTRACTORS))}")
+            known = ", ".join(sorted(EXTRACTORS))
+            self.problem(at, f"unknown extractor {name!r}; known are {known}")
             return None
         extractor = EXTRACTORS[name]()
         for taken in {name, *(metric.name for metric in extractor.metrics())}:
@@ -215,7 +216,7 @@ class _Reader(RuleReader):
             self.problem(at, "must be an object")
             return None
         before = len(self.problems)
-        self.unmapped.clear()
+        self.begin(entry)
         self.refuse_unknown(at, entry, _RULE_KEYS)
         name = self.rule_name(at, entry)
         description = self.description(at, entry)
@@ -262,7 +263,8 @@ class _Reader(RuleReader):
         """The type, if the formulas are the ones it needs."""
         given = entry.get("type")
         if given not in list(MetricType):
-            self.problem(f"{at}/type", f"must be one of {', '.join(MetricType)}")
+            known = ", ".join(MetricType)
+            self.problem(f"{at}/type", f"must be one of {known}, not {given!r}")
             return None
         metric_type = MetricType(given)
         needed, optional = _FORMULAS_OF[metric_type]

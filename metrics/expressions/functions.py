@@ -26,11 +26,24 @@ class Function:
     write: Callable[[str, list[Node]], Node]
 
 
+_AGGREGATES = frozenset({"AVG", "COUNT", "MAX", "MEDIAN", "MIN", "STDDEV", "SUM", "VARIANCE"})
+_CLOCKS = frozenset({"CURRENT_DATE", "CURRENT_TIMESTAMP", "NOW", "TODAY"})
+
+
 def look_up(name: str) -> Function:
     """The function called `name` (upper case); ExpressionError when there is none."""
     function = FUNCTIONS.get(name)
     if function is None:
         known = ", ".join(sorted(FUNCTIONS))
+        if name in _AGGREGATES:
+            raise ExpressionError(
+                f"{name} is an aggregate, and an expression looks at one transaction: the type, "
+                "group and window of a rule say how its values are added up"
+            )
+        if name in _CLOCKS:
+            raise ExpressionError(
+                f"{name} is a clock: an expression gives the same for a transaction at any time"
+            )
         raise ExpressionError(f"function {name} is not allowed; allowed are {known}")
     return function
 

@@ -25,6 +25,7 @@ import polars as pl
 from metrics.expressions import functions
 from metrics.expressions.kinds import ExpressionError, Kind, Node, common_kind, number_kind
 from metrics.expressions.tokens import Token, tokenize
+from payflow.lib.spelling import did_you_mean
 
 #: levels of brackets, NOT, CASE and function calls inside each other
 MAX_DEPTH = 12
@@ -267,10 +268,19 @@ class _Parser:
         self.at += 1
         kind = self.columns.get(name)
         if kind is None:
-            known = ", ".join(sorted(self.columns))
-            raise ExpressionError(f"unknown column {name!r}; known are {known}")
+            raise ExpressionError(self.unknown(name))
         self.used.add(name)
         return Node(sql='"' + name.replace('"', '""') + '"', kind=kind)
+
+    def unknown(self, name: str) -> str:
+        """What is wrong with the name before: what looks like a column and is none."""
+        if name.upper() == "SELECT":
+            return "subqueries are not allowed: a rule looks at one transaction"
+        known = ", ".join(sorted(self.columns))
+        quoted = self.tokens[self.at - 1].kind == "column"
+        hint = f"; texts stand in single quotes: '{name}'" if quoted else ""
+        hint = did_you_mean(name, self.columns) or hint
+        return f"unknown column {name!r}{hint}; known are {known}"
 
     def arguments(self) -> list[Node]:
         self.need("(")

@@ -13,6 +13,16 @@ MAX_LENGTH = 2_000
 #: tokens of one expression; polars plans a chain of 300 operators in 0.03 s, 5,000 took minutes
 MAX_TOKENS = 300
 
+#: what people write who know another language
+_HINTS = {
+    "'": ": the text has no closing quote",
+    '"': ": the name has no closing quote",
+    "&": ": write AND",
+    "|": ": write OR",
+    "!": ": write NOT, or <> for unequal",
+    "-": ": comments are not allowed",
+}
+
 TokenKind = Literal["number", "text", "name", "column", "operator", "end"]
 
 _TOKEN = re.compile(
@@ -53,7 +63,9 @@ def tokenize(text: str) -> list[Token]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            raise ExpressionError(f"cannot read {text[position]!r} at character {position + 1}")
+            hint = _HINTS.get(text[position], "")
+            message = f"cannot read {text[position]!r} at character {position + 1}{hint}"
+            raise ExpressionError(message)
         kind = match.lastgroup
         if kind in {"number", "text", "column", "name", "operator"}:
             tokens.append(Token(kind=kind, text=match[0], position=position + 1))  # type: ignore[arg-type]

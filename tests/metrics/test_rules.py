@@ -31,7 +31,7 @@ def problems(document: Mapping[str, Any]) -> dict[str, str]:
         ({"value": "channel"}, "/metrics/0/value", "must be a number, not text"),
         ({"value": "occurred_at"}, "/metrics/0/value", "must be a number, not time"),
         ({"value": ["amount"]}, "/metrics/0/value", "must be an expression"),
-        ({"value": "SUM(amount)"}, "/metrics/0/value", "function SUM is not allowed"),
+        ({"value": "SUM(amount)"}, "/metrics/0/value", "SUM is an aggregate"),
         ({"value": "ROW_NUMBER() OVER ()"}, "/metrics/0/value", "not allowed"),
         ({"value": "+".join(["1"] * 400)}, "/metrics/0/value", "at most 300"),
         ({"where": "amount"}, "/metrics/0/where", "must be true or false, not decimal"),
@@ -71,12 +71,16 @@ def test_a_wrong_rule_is_refused_with_the_place(change, pointer, message):
 @pytest.mark.parametrize(
     ("document", "pointer", "message"),
     [
-        ({"metrcs": []}, "/metrcs", "unknown key; known are extractors, metrics, name"),
+        (
+            {"metrcs": []},
+            "/metrcs",
+            "unknown key 'metrcs'; known are extractors, metrics, name; did you mean 'metrics'?",
+        ),
         ({"metrics": {}}, "/metrics", "must be a list"),
         ({"metrics": ["x"]}, "/metrics/0", "must be an object"),
         ({"metrics": [{}] * (MAX_RULES + 1)}, "/metrics", "at most 500"),
         ({"extractors": "transaction_status"}, "/extractors", "must be a list"),
-        ({"extractors": ["nope"]}, "/extractors/0", "unknown extractor; known are channel_"),
+        ({"extractors": ["nope"]}, "/extractors/0", "unknown extractor 'nope'; known are channel_"),
         ({"extractors": [3]}, "/extractors/0", "unknown extractor"),
         ({"metrics": [GOOD, GOOD]}, "/metrics/1/name", "already used by /metrics/0"),
         (
@@ -229,3 +233,39 @@ def test_an_attribute_of_a_type_that_no_rule_can_read_is_refused():
     """An attribute of a type outside the schema compiler's is refused by name."""
     with pytest.raises(TypeError, match="List"):
         compile_metrics({}, attributes={"tags": pl.List(pl.String())})
+
+
+def test_what_is_wrong_is_said_of_the_rule_by_name():
+    """A pointer counts rules, a person knows them by name; what was meant is guessed."""
+    rules = [RATE | {"group_by": ["chanel"]}, RATE | {"name": "other", "were": "amount > 1"}]
+
+    found = problems({"metrics": rules})
+
+    assert found["/metrics/0/group_by/0"].startswith(f"{RATE['name']}: there is no column")
+    assert found["/metrics/0/group_by/0"].endswith("; did you mean 'channel'?")
+    assert found["/metrics/1/were"].startswith("other: unknown key 'were'")
+
+
+@pytest.mark.parametrize("group_by", [[[]], [{}], ["channel", []]])
+def test_columns_that_are_no_text_are_refused(group_by):
+    """A slip in YAML makes lists of lists."""
+    found = problems({"metrics": [RATE | {"numerator": "1", "group_by": group_by}]})
+
+    assert "there is no column or attribute" in next(iter(found.values()))
+
+
+@pytest.mark.parametrize(
+    ("where", "hint"),
+    [
+        ('channel = "web"', "texts stand in single quotes: 'web'"),
+        ("amount > 1 && amount < 3", "write AND"),
+        ("channel = 'web", "the text has no closing quote"),
+        ("amout > 1", "did you mean 'amount'?"),
+        ("occurred_at > NOW()", "NOW is a clock"),
+    ],
+)
+def test_other_languages_are_met_with_a_hint(where, hint):
+    """What people write who know Python, C or another SQL."""
+    rule = {"name": "a", "description": "d", "type": "COUNTER", "where": where}
+
+    assert hint in problems({"metrics": [rule]})["/metrics/0/where"]
