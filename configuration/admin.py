@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.apps import apps
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,6 +17,7 @@ from configuration import (
     activation_page,
     bundle_admin,
     remote_admin,
+    route_page,
     source_page,
     sources,
     version_admin,
@@ -31,6 +32,9 @@ from payflow.lib.pages.display import (
     moment,
     row_url,
 )
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 #: the admin finds its pages in this module alone
 __all__ = ("SourceAdmin", "activation_page", "bundle_admin", "remote_admin", "version_admin")
@@ -66,7 +70,11 @@ class SourceAdmin(PageAdmin):
         return HttpResponseRedirect(row_url("configuration.source", obj.pk))
 
     def get_urls(self) -> list[URLPattern]:
-        views = (("pause", self.pause_view), ("resume", self.resume_view))
+        views = (
+            ("pause", self.pause_view),
+            ("resume", self.resume_view),
+            ("routes", self.routes_view),
+        )
         return [
             *(
                 path(
@@ -143,6 +151,26 @@ class SourceAdmin(PageAdmin):
                 facts=[("Paused", moment(row.paused_at)), *source_page.waiting(row)],
             ),
             lambda: self._resume(row),
+        )
+
+    def routes_view(self, request: HttpRequest, source_id: int) -> HttpResponse:
+        """Change which messages go to which schema."""
+        row = self._changeable(request, source_id)
+        edit = route_page.RouteEdit(text=route_page.table_text(row), problems=[])
+        if request.method == "POST":
+            edit = route_page.save_text(
+                row, request.POST.get("routes", ""), by=cast("User", request.user)
+            )
+            if not edit.problems:
+                messages.success(request, f"The routes of {row.name} are live.")
+                return HttpResponseRedirect(row_url("configuration.source", row.pk))
+        return self.render_page(
+            request,
+            "payflow/source_routes.html",
+            row,
+            edit=edit,
+            most=route_page.MAX_TEXT,
+            example=route_page.EXAMPLE,
         )
 
     def _changeable(self, request: HttpRequest, source_id: int) -> Source:

@@ -42,13 +42,21 @@ def notices(row: Source) -> list[Notice]:
 
 
 def buttons(request: HttpRequest, row: Source) -> list[Button]:
-    if not request.user.has_perm("configuration.change_source") or row.broker_type == "file":
+    if not request.user.has_perm("configuration.change_source"):
         return []
+    routes = Button(label="Routes…", url=_url("routes", row), icon="alt_route")
+    if row.broker_type == "file":
+        return [routes]
     if row.paused_at:
-        url = reverse("admin:configuration_source_resume", args=[row.pk])
-        return [Button(label="Resume…", url=url, icon="play_arrow", kind="p")]
-    url = reverse("admin:configuration_source_pause", args=[row.pk])
-    return [Button(label="Pause…", url=url, icon="pause")]
+        return [
+            routes,
+            Button(label="Resume…", url=_url("resume", row), icon="play_arrow", kind="p"),
+        ]
+    return [routes, Button(label="Pause…", url=_url("pause", row), icon="pause")]
+
+
+def _url(action: str, row: Source) -> str:
+    return reverse(f"admin:configuration_source_{action}", args=[row.pk])
 
 
 def waiting(row: Source) -> list[tuple[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from configuration.models import Source
+from configuration.models import AuditEntry, Source
 from configuration.routes import MAX_ROUTES, read_route_table
 from payflow.lib.errors import ConfigurationError
 from payflow.lib.pages.display import row_url
@@ -124,3 +124,77 @@ def test_a_source_with_routes_shows_them_and_their_schemas(ready, staff):
     assert "charge.*" in page
     assert "stripe v1, transaction v1" in page
     assert "ignored" in page
+
+
+# --- the page of an existing source ---------------------------------------------------------------
+
+_CHANGE = ("configuration.view_source", "configuration.change_source")
+_TEXT = """\
+by: {field: type}
+routes:
+  - in: ["charge.*"]
+    schema: stripe
+  - {in: [payment], schema: transaction}
+"""
+
+
+def _url(source: Source) -> str:
+    return f"/configuration/source/{source.pk}/routes/"
+
+
+def test_routes_of_a_live_source_are_changed_on_its_page(ready, staff):
+    """Live with the next poll of its workers, written to the audit trail, and back with no text."""
+    source = Source.objects.get(name="demo")
+    before = source.active_bundle_id, source.bundle_serial
+    client = staff(*_CHANGE)
+
+    page = client.post(_url(source), {"routes": _TEXT}, follow=True).content.decode()
+
+    source.refresh_from_db()
+    assert "The routes of demo are live" in page
+    assert [row["schema"] for row in source.route_table["routes"]] == ["stripe", "transaction"]
+    assert source.bundle_serial == before[1] + 1
+    entry = AuditEntry.objects.get(target="demo")
+    assert entry.details["before"]["route_table"] == {}
+    assert "charge.*" in client.get(_url(source)).content.decode()
+
+    client.post(_url(source), {"routes": " "})
+
+    source.refresh_from_db()
+    assert (source.route_table, source.active_bundle_id) == ({}, before[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (_TEXT.replace("[payment]", "[charge.x]"), "line 5, /routes/1/in/0: is never reached"),
+        (_TEXT.replace("stripe", "strype"), "line 4, /routes/0/schema: no active transaction"),
+        ("by: [", "is no YAML"),
+        ("- a", "holds no mapping"),
+        ("x" * 200_000, "is longer than 131,072 characters"),
+        ("<script>alert(1)</script>: 1", "&lt;script&gt;"),
+    ],
+)
+def test_a_wrong_table_changes_nothing_and_is_shown_with_its_lines(ready, staff, text, said):
+    """What was typed stays, so that it can be mended."""
+    source = Source.objects.get(name="demo")
+
+    page = staff(*_CHANGE).post(_url(source), {"routes": text}).content.decode()
+
+    assert said in page
+    assert "Nothing was changed" in page
+    assert "<script>alert" not in page
+    source.refresh_from_db()
+    assert source.route_table == {}
+
+
+def test_who_may_only_view_changes_no_routes(ready, staff):
+    """Neither the button nor the address works."""
+    source = Source.objects.get(name="demo")
+    client = staff("configuration.view_source")
+
+    page = client.get(row_url("configuration.source", source.pk)).content.decode()
+
+    assert "/routes/" not in page
+    assert client.get(_url(source)).status_code == 403
+    assert client.post(_url(source), {"routes": _TEXT}).status_code == 403
