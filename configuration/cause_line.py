@@ -18,24 +18,30 @@ UNDO: Final = "configuration.rollback_configurationversion"
 
 
 def cause_line(cause: Cause) -> SafeString:
-    """`Started 14 s after transaction v7 went active`."""
-    return format_html(
-        '<span class="pf-cause"><span class="pf-i s" aria-hidden="true">bolt</span>Started {} '
-        'after <a href="{}">{}</a> {}</span>',
-        span(cause.seconds),
-        cause.url,
-        cause.name,
-        cause.verb,
-    )
+    """`Started 14 s after transaction v7 went active`, which leads to the version."""
+    return _line(f"Started {cause.after}", cause)
 
 
 def likely(cause: Cause | None, *, may_undo: bool) -> SafeString:
-    """The line and the link to roll back, for a cell of a list."""
+    """The same for a narrow column named "changed before", with the link to roll back."""
     if cause is None:
         return UNKNOWN
     url = undo_of(cause) if may_undo else ""
     undo = format_html(' <a class="pf-link pf-nowrap" href="{}">Roll back…</a>', url) if url else ""
-    return format_html("{}{}", cause_line(cause), undo)
+    how_long = "right before" if cause.seconds < 1 else f"{span(cause.seconds)} before"
+    return format_html("{}{}", _line(f"{cause.name}, {how_long}", cause), undo)
+
+
+def _line(text: str, cause: Cause) -> SafeString:
+    before, _, after = text.partition(cause.name)
+    return format_html(
+        '<span class="pf-cause"><span class="pf-i s" aria-hidden="true">bolt</span>'
+        '{}<a class="pf-link" href="{}">{}</a>{}</span>',
+        before,
+        cause.url,
+        cause.name,
+        after,
+    )
 
 
 def undo_of(cause: Cause | None) -> str:

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from django.db import connection
 
 from configuration.models import Activation, Source
-from payflow.lib.pages.display import list_url, row_url
+from payflow.lib.pages.display import list_url, row_url, span
 
 #: a change longer before the first failure explains nothing
 NEAR: Final = timedelta(minutes=10)
@@ -55,10 +55,16 @@ class Cause:
 
     @property
     def verb(self) -> str:
-        """What became of it; the sentence is "<n> s after <name> <verb>"."""
+        """What became of it, as `after` ends."""
         if self.activation is None:
             return "was deployed"
         return "went active again" if self.activation.is_rollback else "went active"
+
+    @property
+    def after(self) -> str:
+        """`14 s after transaction v7 went active`; below a second the digits would pretend."""
+        how_long = "right" if self.seconds < 1 else span(self.seconds)
+        return f"{how_long} after {self.name} {self.verb}"
 
     @property
     def url(self) -> str:

@@ -14,7 +14,7 @@ from configuration.changes import changes_between, marks_of
 from deadletter.models import FailedItem, FailureCount, FailureGroup
 from payflow.lib.pages.charts import Bar, bar_chart
 from payflow.lib.pages.detail import Card, Head, Notice
-from payflow.lib.pages.display import UNKNOWN, link, moment, mono, row_link, span
+from payflow.lib.pages.display import UNKNOWN, link, moment, mono, row_link
 
 _NEWEST: Final = 10
 
@@ -51,7 +51,7 @@ def per_hour_card(row: FailureGroup) -> Card:
 
 def cause_notice(cause: Cause) -> Notice:
     """What changed shortly before the very first item of a group: likely its cause."""
-    title = f"First failure {span(cause.seconds)} after {cause.name} {cause.verb}"
+    title = f"The first came {cause.after}"
     entry = cause.activation
     if entry is None:
         return Notice(

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import connection
 
 from configuration.models import Source
-from configuration.remote.drift import trouble
+from ingestion.attention_item import Attention
+from ingestion.change_attention import bundles, caused, remotes
 from ingestion.leaves import leaf_at
 from ingestion.models import Batch, Drainer, Partition
 from ingestion.partitions import lag_is_known
-from ingestion.propagation import Straggler, stragglers
 from payflow.lib.event_id import first_id_at
 from payflow.lib.pages.display import count, list_url, row_url, span
 
@@ -28,25 +27,14 @@ _ERROR_RECENT: Final = timedelta(minutes=2)
 _ORDER: Final = {"bad": 0, "warn": 1, "info": 2}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attention:
-    """One thing: kind bad (act) or warn (look soon), a sentence, its facts, and where to go."""
-
-    kind: str
-    icon: str
-    title: str
-    text: str
-    url: str
-    label: str
-
-
 def what_needs_a_person(partitions: Sequence[Partition], *, now: datetime) -> list[Attention]:
     """Everything that does, worst first; `partitions` are those that are not finished."""
     found = [
         *_stopped(partitions),
         *_sources(partitions, now=now),
-        *_bundles(now),
-        *_remotes(),
+        *bundles(now),
+        *caused(now),
+        *remotes(),
         *_leaves(now),
         *_failing_rules(now),
     ]
@@ -175,55 +163,6 @@ def _about(source: Source, kind: str, icon: str, title: str, text: str) -> Atten
         url=row_url("configuration.source", source.pk),
         label="Open source",
     )
-
-
-def _bundles(now: datetime) -> list[Attention]:
-    """Sources whose active bundle is not what every worker runs."""
-    found = []
-    for (source, name), late in stragglers().items():
-        refusing = [worker for worker in late if worker.problem]
-        if refusing:
-            title = f"{_workers(refusing)} cannot load the configuration of {name}"
-            problem = refusing[0].problem.rstrip(".")
-            text = f"{problem}. The last good one stays. Activate another, or roll back."
-        else:
-            since = span((now - min(worker.since for worker in late)).total_seconds())
-            title = f"{_workers(late)} did not take the configuration of {name}"
-            text = f"It has been active for {since}. They may hang in a batch: look at their logs."
-        found.append(
-            Attention(
-                kind="bad" if refusing else "warn",
-                icon="sync_problem",
-                title=title,
-                text=text,
-                url=row_url("configuration.source", source),
-                label="Open source",
-            )
-        )
-    return found
-
-
-def _remotes() -> list[Attention]:
-    """Places outside that configuration comes from, and that need a look."""
-    return [
-        Attention(
-            kind="warn",
-            icon="cloud_off",
-            title="Configuration from outside needs a look",
-            text=sentence,
-            url=list_url("configuration.remotedocument"),
-            label="Open its documents",
-        )
-        for sentence in trouble()
-    ]
-
-
-def _workers(late: Sequence[Straggler]) -> str:
-    """`Worker 3`, `Workers 1, 3 and 4`."""
-    names = [str(worker.slot) for worker in late]
-    if len(names) == 1:
-        return f"Worker {names[0]}"
-    return f"Workers {', '.join(names[:-1])} and {names[-1]}"
 
 
 def _leaves(now: datetime) -> list[Attention]:

@@ -11,7 +11,7 @@ from typing import Final
 from django.core.cache import cache
 from django.utils import timezone
 
-from ingestion.attention import Attention
+from ingestion.attention_item import Attention
 from ingestion.overview.figures import percents
 from ingestion.overview.links import transactions
 from ingestion.overview.payments import (

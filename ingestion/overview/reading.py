@@ -17,7 +17,8 @@ from typing import Final, Generic, TypeVar
 from django.core.cache import cache
 
 from configuration.changes import Change, changes_between
-from ingestion.attention import Attention, what_needs_a_person, worst_first
+from ingestion.attention import what_needs_a_person, worst_first
+from ingestion.attention_item import Attention
 from ingestion.models import Batch, Drainer, Partition
 from ingestion.overview.falls import falling
 from ingestion.overview.intake import (

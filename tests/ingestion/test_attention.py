@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
 
 from configuration import sources
-from configuration.models import Acknowledgement, Source
-from ingestion import attention
+from configuration.activation import activate
+from configuration.models import Acknowledgement, ConfigurationVersion, Source
+from configuration.versions import import_document
+from deadletter.models import FailureGroup
+from ingestion import change_attention
 from ingestion.attention import what_needs_a_person
 from ingestion.models import Batch, Drainer, Partition
 
@@ -106,13 +110,18 @@ def _worker(slot: int) -> str:
     source = Source.objects.get(name="demo")
     bundles = {source.name: source.active_bundle_id}
     row = Drainer.objects.create(
-        slot=slot, owner=f"host:{slot}", seen_at=now, started_at=now, bundles=bundles
+        slot=slot,
+        owner=f"host:{slot}",
+        seen_at=now + timedelta(hours=1),
+        started_at=now,
+        bundles=bundles,
     )
     return row.owner
 
 
 def _answer(owner: str, *, problem: str = "", ago_s: int = 0) -> None:
     source = Source.objects.get(name="demo")
+    assert source.active_bundle
     Acknowledgement.objects.create(
         source=source,
         serial=source.bundle_serial,
@@ -148,8 +157,43 @@ def test_a_worker_that_has_not_answered_for_long_is_told_of(ready):
 def test_configuration_from_outside_that_is_not_live_needs_a_look(ready, monkeypatch):
     """In its own words."""
     _partition()
-    monkeypatch.setattr(attention, "trouble", lambda: ["rules.yaml is refused: no such column"])
+    monkeypatch.setattr(
+        change_attention, "trouble", lambda: ["rules.yaml is refused: no such column"]
+    )
 
     (item,) = what_needs_a_person(list(Partition.objects.all()), now=timezone.now())
 
     assert (item.kind, item.text) == ("warn", "rules.yaml is refused: no such column")
+
+
+def test_failures_that_began_with_an_activation_lead_to_roll_back(ready):
+    """One item for all that began with it, while it goes on; stray messages are none."""
+    _partition()
+    source, now = Source.objects.get(name="demo"), timezone.now()
+    before = ConfigurationVersion.objects.get(kind="schema", name="transaction")
+    document = {**before.document, "nulls": ["", "NOT_SET", "none"]}
+    entry = activate(
+        import_document(kind="schema", name="transaction", document=document),
+        override_reason="a test",
+    )
+    for number, (items, last_s) in enumerate([(900, 5), (30, 5), (3, 5), (500, 600)]):
+        FailureGroup.objects.create(
+            id=uuid4(),
+            source=source,
+            stage="validate",
+            reason="not_allowed",
+            field=f"field_{number}",
+            first_seen=entry.activated_at + timedelta(seconds=14),
+            last_seen=now - timedelta(seconds=last_s),
+            count=items,
+        )
+
+    (item,) = what_needs_a_person(list(Partition.objects.all()), now=now)
+
+    assert item.title == "not_allowed at field_0 began 14 s after transaction v2 went active"
+    assert item.text.startswith("900 items of demo so far")
+    assert item.text.endswith("Another kind of failure began with it.")
+    assert item.undo.endswith(f"/{before.pk}/rollback/")
+    ConfigurationVersion.objects.filter(status="active").update(status="retired")
+    (item,) = what_needs_a_person(list(Partition.objects.all()), now=now)
+    assert item.undo == ""

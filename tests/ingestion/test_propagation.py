@@ -34,12 +34,12 @@ def next_version(mark: str) -> Activation:
 
 
 def a_worker(slot: int, *, started_s: float = -60, source: str = "demo") -> str:
-    """A live worker that runs some bundle of the source."""
+    """A worker that runs some bundle of the source, and lives for an hour: tests may be slow."""
     now = timezone.now()
     row = DrainerRow.objects.create(
         slot=slot,
         owner=f"host:{slot}",
-        seen_at=now,
+        seen_at=now + timedelta(hours=1),
         started_at=now + timedelta(seconds=started_s),
         bundles={source: demo().active_bundle_id},
     )
