@@ -1,10 +1,136 @@
-"""What a person may do to a source: stop reading it for a while, and go on."""
+"""What a person may do to a source: define it, route its messages, stop and go on reading it."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.contrib.auth.models import User
+from django.db import transaction
 from django.utils import timezone
 
+from configuration import audit, validators
+from configuration.bundling import bundle_content, lock_configuration, refresh_bundle
+from configuration.documents import read_text
 from configuration.models import Source
+from payflow.lib.errors import ConfigurationError, Problem
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_KEYS: Final = frozenset(
+    {
+        "name",
+        "broker_type",
+        "settings",
+        "schema_name",
+        "route_table",
+        "metrics_name",
+        "compliance_name",
+    }
+)
+#: what may change while drainers read: the bundle, and so what becomes of the next batch
+ROUTING: Final = ("schema_name", "route_table", "metrics_name", "compliance_name")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceDocument:
+    """A source as a file says it."""
+
+    name: str
+    broker_type: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    schema_name: str = ""
+    route_table: Mapping[str, Any] = field(default_factory=dict)
+    metrics_name: str = "default"
+    compliance_name: str = "default"
+
+
+def read_source(text: str) -> SourceDocument:
+    """The source that a YAML or JSON text says; raises ConfigurationError with every problem."""
+    document, _ = read_text(text)
+    problems = [
+        Problem(pointer=f"/{key}", message=f"unknown key; known are {', '.join(sorted(_KEYS))}")
+        for key in document.keys() - _KEYS
+    ]
+    name = document.get("name")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        message = "a name is required: letters, digits, `_` and `-`, at most 64"
+        problems.append(Problem(pointer="/name", message=message))
+    for key in sorted((_KEYS - {"name"}) & document.keys()):
+        wanted: type[object] = Mapping if key in {"settings", "route_table"} else str
+        if not isinstance(document[key], wanted):
+            problems.append(Problem(pointer=f"/{key}", message="has another type than it needs"))
+    if "broker_type" not in document:
+        problems.append(Problem(pointer="/broker_type", message="is missing, e.g. file"))
+    if not document.get("schema_name") and not document.get("route_table"):
+        message = "is missing: name one schema, or a route_table"
+        problems.append(Problem(pointer="/schema_name", message=message))
+    if problems:
+        raise ConfigurationError(problems)
+    return SourceDocument(**document)
+
+
+def define(document: SourceDocument, *, by: User | None = None) -> tuple[Source, bool]:
+    """Make a source, or route the one of that name; returns it and whether it is new.
+
+    Raises ConfigurationError when it is wrong, or would change the connection of a source that is
+    there: its checkpoints belong to it.
+    """
+    routing = {name: getattr(document, name) for name in ROUTING}
+    present = Source.objects.filter(name=document.name).first()
+    if present is not None:
+        for name in ("broker_type", "settings"):
+            if getattr(present, name) != getattr(document, name):
+                message = "differs from the source that is there: its checkpoints belong to it"
+                raise ConfigurationError(Problem(pointer=f"/{name}", message=message))
+        route(present, by=by, **routing)
+        return present, False
+    _check_connection(document)
+    with transaction.atomic():
+        source = Source(
+            name=document.name,
+            broker_type=document.broker_type,
+            settings=document.settings,
+            **_complete(routing),
+        )
+        source.save()
+        refresh_bundle(source)
+        audit.record("made source", source.name, by=by, **_complete(routing))
+    return source, True
+
+
+def _check_connection(document: SourceDocument) -> None:
+    if document.broker_type != "file":
+        validators.validate_source(document.broker_type, document.settings)
+    elif document.settings:
+        message = "a source of files has none: the command that reads a file names it"
+        raise ConfigurationError(Problem(pointer="/settings", message=message))
+
+
+def route(source: Source, *, by: User | None = None, **routing: Any) -> bool:
+    """Change what becomes of a source's messages from the next batch on; whether it did.
+
+    `routing` are values of ROUTING. Raises ConfigurationError when the parts do not fit together:
+    nothing changes then.
+    """
+    with transaction.atomic():
+        lock_configuration()
+        before = {name: getattr(source, name) for name in ROUTING}
+        after = before | _complete(routing)
+        if after == before:
+            return False
+        for name, value in after.items():
+            setattr(source, name, value)
+        try:
+            validators.validate_bundle(bundle_content(source))
+        except ConfigurationError:
+            source.refresh_from_db()
+            raise
+        source.save(update_fields=list(ROUTING))
+        refresh_bundle(source)
+        audit.record("routed source", source.name, by=by, before=before, after=after)
+    return True
 
 
 def pause(source: Source, *, reason: str) -> None:
@@ -17,3 +143,14 @@ def pause(source: Source, *, reason: str) -> None:
 def resume(source: Source) -> None:
     """Drainers take its partitions again, from where each stands."""
     Source.objects.filter(pk=source.pk).update(paused_at=None, paused_reason="")
+
+
+def _complete(routing: Mapping[str, Any]) -> dict[str, Any]:
+    """With a route table the one schema is its first: pages name it where there is room for one."""
+    values = dict(routing)
+    table = values.get("route_table")
+    if table and not values.get("schema_name"):
+        rows = table.get("routes")
+        first = rows[0] if isinstance(rows, list) and rows else {}
+        values["schema_name"] = str(first.get("schema", "")) if isinstance(first, Mapping) else ""
+    return values

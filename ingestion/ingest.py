@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from configuration.models import Source
 from configuration.bundling import refresh_bundle
+from configuration.models import Source
 from ingestion.drain import Drainer
 from ingestion.models import Partition
 from ingestion.pipeline import Committed
 from ingestion.sources.factory import ConsumerFactory
-from payflow.lib.errors import Permanent
+from payflow.lib.errors import ConfigurationError, Permanent, Problem
 
 
 @dataclass(slots=True)
@@ -53,26 +53,40 @@ def source_for(schema: str) -> Source:
     return source
 
 
+def source_named(name: str) -> Source:
+    """A source of files, with its route table. Raises ConfigurationError when it is none."""
+    source = Source.objects.filter(name=name).first()
+    if source is None or source.broker_type != "file":
+        known = ", ".join(Source.objects.filter(broker_type="file").values_list("name", flat=True))
+        message = f"no source of files is named {name!r}; those are: {known or 'none'}"
+        raise ConfigurationError(Problem(pointer="", message=message))
+    if source.active_bundle_id is None:
+        refresh_bundle(source)
+    return source
+
+
 def ingest_file(
     path: Path,
     *,
-    schema: str,
+    schema: str = "",
+    source: str = "",
     stop: threading.Event,
     on_progress: Callable[[IngestReport], None] = lambda _report: None,
 ) -> IngestReport:
     """Read a file to its end and return what this run did; a second run reads nothing.
 
-    Raises ConfigurationError for a wrong path or schema, Permanent when another process reads the
+    It goes to the source of files of that name, or to the one of all files of a schema. Raises
+    ConfigurationError for a wrong path, schema or source, Permanent when another process reads the
     file now or its partition was stopped.
     """
-    source = source_for(schema)
+    owner = source_named(source) if source else source_for(schema)
     settings = {"path": str(path.resolve())}
-    consumer = ConsumerFactory.create("file", source=source.name, settings=settings)
+    consumer = ConsumerFactory.create("file", source=owner.name, settings=settings)
     consumer.connect()
     try:
         (name,) = consumer.partitions()
         partition, _ = Partition.objects.get_or_create(
-            source=source,
+            source=owner,
             name=name,
             defaults={"position": consumer.first_position(name), "label": path.name[:256]},
         )

@@ -1,4 +1,4 @@
-"""manage.py ingest_file PATH --schema NAME [--json]: take a file of events in, exactly once."""
+"""manage.py ingest_file PATH --schema NAME | --source NAME: take a file in, exactly once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("path", type=Path, metavar="PATH")
-        parser.add_argument("--schema", required=True, help="name of an active transaction schema")
+        target = parser.add_mutually_exclusive_group(required=True)
+        target.add_argument("--schema", default="", help="name of an active transaction schema")
+        target.add_argument(
+            "--source", default="", help="name of a source of files, with its route table"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object only")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -47,7 +51,11 @@ class Command(BaseCommand):
 
             try:
                 report = ingest_file(
-                    options["path"], schema=options["schema"], stop=stop, on_progress=show
+                    options["path"],
+                    schema=options["schema"],
+                    source=options["source"],
+                    stop=stop,
+                    on_progress=show,
                 )
             except ConfigurationError as exc:
                 raise CommandError("\n".join(map(str, exc.problems))) from exc
