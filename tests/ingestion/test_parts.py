@@ -19,15 +19,17 @@ from configuration.bundling import refresh_bundle
 from configuration.models import Source
 from configuration.versions import import_document
 from deadletter.models import FailedItem, FailureGroup
-from ingestion import archive, pieces
+from ingestion import archive, pieces, pipeline
 from ingestion.bundles import load_bundle
 from ingestion.evaluate import evaluate
 from ingestion.ingest import IngestReport
 from ingestion.models import Batch, BatchOutcome
 from ingestion.pieces import split_by_parts
-from ingestion.sources.base import BatchLimits
+from ingestion.pipeline import Committed
+from ingestion.sources.base import BatchLimits, MessageBatch
 from ingestion.verify import run, verify
 from metrics.models import NormalizedTransaction
+from payflow.lib.errors import StorageError
 from payflow.lib.pages.display import row_url
 from tests.ingestion.bundled import (
     CHARGE,
@@ -269,6 +271,27 @@ def test_a_batch_is_cut_where_it_has_too_many_parts(monkeypatch):
     assert [piece.sequence_number for piece in cut] == [0, 2, 3, 4, 6]
     assert [body for piece in cut for body in piece.bodies] == batch.bodies
     assert list(split_by_parts(batch, bundle_of(CHARGE))) == [batch]
+
+
+def test_what_fails_between_two_pieces_goes_on_behind_the_first(mixed, monkeypatch):
+    """The checkpoint stands between them: nothing is lost, and nothing counted twice."""
+    monkeypatch.setattr(pieces, "MAX_BATCH_PARTS", 4)
+    commits: list[str] = []
+    commit = pipeline._process
+
+    def fail_once(batch: MessageBatch, **known: Any) -> Committed:
+        commits.append(batch.position)
+        if len(commits) == 2:
+            raise StorageError("the archive is away")
+        return commit(batch, **known)
+
+    monkeypatch.setattr(pipeline, "_process", fail_once)
+    mixed([report(n, 1, 2, 3) for n in range(4)])
+
+    assert commits == ["0", "1", "1", "2", "3"]
+    assert NormalizedTransaction.objects.count() == 12
+    assert BatchOutcome.objects.count() == 0
+    assert verify().listed == []
 
 
 def test_a_row_of_a_part_that_the_database_refuses_is_failed_alone(mixed):
