@@ -20,9 +20,9 @@ from configuration.remote.drift import Drift, drifts, places
 from payflow.lib.env import BadEnvironment
 from payflow.lib.pages.admin import Empty, ReadOnlyAdmin
 from payflow.lib.pages.detail import Button, Card, Confirmation, Detail, Head, Notice
-from payflow.lib.pages.display import list_url, moment, mono, pill, row_link, text_or_dash
+from payflow.lib.pages.display import joined, list_url, moment, mono, pill, row_link, text_or_dash
 
-_PLACES: Final = {"directory": "Directory", "app_configuration": "App Configuration"}
+_PLACES: Final = {"directory": "Directory", "app_configuration": "Azure"}
 _PILLS: Final = {
     "same": ("ok", "In use"),
     "waits": ("warn", "Waits for a person"),
@@ -76,7 +76,7 @@ class RemoteDocumentAdmin(ReadOnlyAdmin):
     def state(self, row: RemoteDocument) -> SafeString:
         return pill(*_PILLS[_drift(row).status])
 
-    @display(description="what that means")
+    @display(description="why")
     def says(self, row: RemoteDocument) -> str:
         return _drift(row).text
 
@@ -157,8 +157,8 @@ def _place_notices() -> list[Notice]:
         else Notice(
             kind="ok",
             icon="cloud_done",
-            title=f"{place.origin.title} is followed",
-            text=moment(place.answered_at),
+            title=f"{place.origin.title[:1].upper()}{place.origin.title[1:]} is followed",
+            text=joined(["It answered at", moment(place.answered_at)]),
         )
         for place in found
     ]

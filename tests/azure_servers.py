@@ -60,7 +60,9 @@ class Handler(BaseHTTPRequestHandler):
     def _take(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         state = self.server.state
-        if state.fault:
+        if self.server.is_closed:  # a connection that outlived its server
+            self.close_connection = True
+        elif state.fault:
             self.reply(state.fault)
         else:
             self.answer(body)
@@ -93,6 +95,7 @@ class Handler(BaseHTTPRequestHandler):
 
 class _Quiet(ThreadingHTTPServer):
     daemon_threads = True
+    is_closed = False
 
     def handle_error(self, *_args: Any) -> None:
         """A client that hangs up is none of our business."""
@@ -111,6 +114,7 @@ def serve(handler: type[Handler], state: Any, tls: ssl.SSLContext | None = None)
     try:
         yield state
     finally:
+        server.is_closed = True
         server.shutdown()
         server.server_close()
         thread.join()

@@ -112,19 +112,27 @@ def noted_trouble() -> list[str]:
 
 def _silence(origin: Origin, state: RemoteState | None) -> str:
     if state is None:
-        return f"{origin.title} was never looked at: does a worker read the queue default?"
+        return _sentence(
+            f"{origin.title} was never looked at: does a worker read the queue default?"
+        )
     often = timedelta(seconds=settings.PAYFLOW["CONFIG_INTERVAL_S"])
     if timezone.now() - state.looked_at <= max(_SILENT, often * 5):
         return ""
     when = _clock(state.looked_at)
-    return f"{origin.title} was not looked at since {when}: does a worker read the queue default?"
+    return _sentence(
+        f"{origin.title} was not looked at since {when}: does a worker read the queue default?"
+    )
 
 
 def _error(state: RemoteState | None) -> str:
     if state is None or not state.error or not state.error_since:
         return ""
     since = _clock(state.error_since)
-    return f"{state.error}, since {since}; the last good configuration stays active"
+    return _sentence(f"{state.error}, since {since}; the last good configuration stays active")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _compare(row: RemoteDocument, active: ConfigurationVersion | None) -> tuple[Status, str]:

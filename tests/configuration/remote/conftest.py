@@ -91,11 +91,7 @@ def look(store: AppConfiguration, db: None) -> Callable[[], bool]:
 
     def at_it() -> bool:
         found = follower("app_configuration")
-        provider: Any = getattr(found.origin, "_provider", None)
-        if provider is not None:  # it asks once a second at most
-            provider._refresh_timer._next_refresh_time = 0
-            for client in provider._replica_client_manager._replica_clients:
-                client.backoff_end_time = 0
+        due(found.origin)
         return found.follow()
 
     return at_it
@@ -105,6 +101,15 @@ def follower(name: str) -> Follower:
     found = followers.follower(name)
     assert found is not None
     return found
+
+
+def due(origin: Any) -> None:
+    """Let a store be asked at once: its client asks once a second at most."""
+    provider = origin._provider
+    if provider is not None:
+        provider._refresh_timer._next_refresh_time = 0
+        for client in provider._replica_client_manager._replica_clients:
+            client.backoff_end_time = 0
 
 
 def forget() -> None:

@@ -40,7 +40,7 @@ def test_the_list_says_how_each_stands(
     follow()
 
     text = look(LIST)
-    assert f"the directory {place} is followed" in text
+    assert f"The directory {place} is followed It answered at" in text
     assert "acme.yaml" in text
     assert "In use acme v1 is active" in text
     assert "Refused" in text

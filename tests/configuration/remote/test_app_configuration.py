@@ -31,7 +31,7 @@ from tests.azure_servers import (
     azure,
     serve,
 )
-from tests.configuration.remote.conftest import follower
+from tests.configuration.remote.conftest import due, follower
 
 pytestmark = pytest.mark.django_db
 
@@ -301,6 +301,24 @@ def test_an_outage_leaves_the_last_good(
     look()
     state.refresh_from_db()
     assert (state.error, states()) == ("", ["retired", "active"])
+
+
+def test_a_store_that_goes_away_is_noted_and_found_again(schema: Schema):
+    """A connection that breaks is an outage; the next look after it finds what changed."""
+    state = AppConfiguration()
+    state.put(KEY, schema())
+    with serve(AppConfigurationHandler, state):
+        origin = Store(state.connection_string)
+        origin.read()
+    state.put(KEY, schema("two"))
+    due(origin)
+
+    with pytest.raises(Unreachable, match="does not answer"):
+        origin.read()
+
+    with serve(AppConfigurationHandler, state):
+        due(origin)
+        assert [found.text for found in origin.read()] == [schema("two")]
 
 
 def test_a_store_that_is_away_from_the_start_is_found_later(schema: Schema, db: None):
