@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from configuration.models import AuditEntry, Source
+from configuration.route_page import EXAMPLE
 from configuration.routes import MAX_ROUTES, read_route_table
 from payflow.lib.errors import ConfigurationError
 from payflow.lib.pages.display import row_url
@@ -36,6 +39,15 @@ def test_a_table_is_read_as_it_is_written():
     assert read.ignores_others
     assert (by_header.field, by_header.header) == ((), "event-type")
     assert not by_header.ignores_others
+
+
+def test_the_example_of_the_guide_is_a_table():
+    """It can be copied."""
+    guide = Path(__file__).parents[2] / "docs/guides/several-schemas.md"
+    text = guide.read_text(encoding="utf-8").split("```yaml\n", 1)[1].split("```", 1)[0]
+
+    assert len(read_route_table(yaml.safe_load(text)).rows) == 2
+    assert read_route_table(yaml.safe_load(EXAMPLE)).field == ("type",)
 
 
 @pytest.mark.parametrize(
