@@ -8,9 +8,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from ingestion import tasks
 from ingestion.models import Batch, Shadow, ShadowCell, ShadowFinding
 from ingestion.shadow import batches, follow, store
-from ingestion.shadow.follow import follow_all
 from ingestion.shadow.lifecycle import start
 from ingestion.shadow.sides import look_at
 from metrics.models import MetricWindow, Violation
@@ -113,12 +113,12 @@ def test_a_batch_counts_once_whoever_comes_first(shadow, ingest, event):
 
 
 def test_many_small_batches_give_the_same_as_one(shadow, ingest, event):
-    """However events are split into batches and steps."""
+    """However events are split into batches and steps; beat's task takes them."""
     for number in range(6):
         ingest([event(number, amount=0.1)])
 
     rested(shadow)
-    follow_all()
+    tasks.follow_shadows()
     for number in range(6, 9):
         ingest([event(number)])
     catch_up(shadow)
