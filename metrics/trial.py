@@ -66,8 +66,20 @@ def check_rules(
         "attributes": {name: kind_of(dtype) for name, dtype in attributes.items()},
         "limit_s": LIMIT_S,
     }
-    _pass(json.dumps(request))
+    try:
+        _pass(json.dumps(request))
+    except ConfigurationError as exc:
+        first = exc.problems[0]
+        raise _refused(first.pointer, _of_rule(request["rules"], first)) from exc
     _COMPILERS[kind](document, attributes=attributes)
+
+
+def _of_rule(rules: Any, problem: Problem) -> str:
+    """The message with the name of the rule that the pointer counts."""
+    number = problem.pointer.rpartition("/")[2]
+    entry = rules[int(number)] if number else None
+    name = entry.get("name") if isinstance(entry, Mapping) else None
+    return f"{name}: {problem.message}" if isinstance(name, str) else problem.message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

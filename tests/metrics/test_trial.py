@@ -61,6 +61,7 @@ def test_a_rule_that_takes_too_long_is_refused_with_its_place(kind, rules, point
 
     (problem,) = caught.value.problems
     assert problem.pointer == pointer
+    assert problem.message.startswith(f"{rules[int(pointer[-1])]['name']}: ")
     assert "takes more than 0.25 s to compute for 1,000 transactions" in problem.message
     assert time.monotonic() - start < 20
 
@@ -195,7 +196,7 @@ def test_the_command_refuses_a_slow_rule(tmp_path):
     rule = {**GOOD, "value": heavy(10)}
     path.write_text(yaml.safe_dump({"name": "slow", "metrics": [rule]}), encoding="utf-8")
 
-    with pytest.raises(CommandError, match="/metrics/0: takes more than"):
+    with pytest.raises(CommandError, match=r"line \d+, /metrics/0: good: takes more than"):
         call_command("configure", "import", str(path))
 
     assert not ConfigurationVersion.objects.filter(name="slow").exists()
