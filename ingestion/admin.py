@@ -18,7 +18,7 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import display
 
 import ingestion.job_admin
-import ingestion.shadow.admin  # noqa: F401  it registers the pages of shadows
+import ingestion.shadow.admin
 import ingestion.simulation_admin  # noqa: F401  it registers the page Simulator
 from ingestion import archive_page, batch_page, drainer_page, partition_page, partitions
 from ingestion.filters import ContentFilter, PartitionFilter

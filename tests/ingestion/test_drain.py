@@ -15,9 +15,9 @@ from django.core.files.base import File
 from django.db import OperationalError, connection, connections
 from django.db.models import Sum
 
+from configuration.activation import activate
 from configuration.models import Bundle, ConfigurationVersion, Source
 from configuration.sources import pause, resume
-from configuration.activation import activate
 from configuration.versions import import_document
 from deadletter.models import FailedItem
 from ingestion import partitions, pipeline

@@ -10,8 +10,8 @@ import pytest
 from django.db import connection
 from django.db.models import Sum
 
-from configuration.models import ConfigurationVersion
 from configuration.activation import activate
+from configuration.models import ConfigurationVersion
 from configuration.versions import import_document
 from deadletter.models import FailedItem, FailureGroup
 from ingestion import archive

@@ -19,8 +19,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import OperationalError, connection
 
-from configuration.models import Bundle, ConfigurationVersion
 from configuration.activation import activate
+from configuration.models import Bundle, ConfigurationVersion
 from configuration.versions import import_document
 from deadletter.models import FailedItem
 from ingestion import archive, pipeline, store

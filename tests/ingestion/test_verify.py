@@ -21,8 +21,8 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from psycopg.sql import SQL, Identifier
 
-from configuration.models import Bundle
 from configuration.bundling import checksum
+from configuration.models import Bundle
 from ingestion import archive
 from ingestion.management.commands.verify import moment
 from ingestion.models import Batch, Partition

@@ -13,8 +13,8 @@ from django.core.files.storage import storages
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from configuration.models import Bundle, ConfigurationVersion
 from configuration.activation import activate
+from configuration.models import Bundle, ConfigurationVersion
 from configuration.versions import import_document
 from ingestion.bundles import load_bundle
 from ingestion.models import Batch
