@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ingestion.parsing.convert import Refused, convert
 from ingestion.parsing.document import Column, Value
-from ingestion.parsing.paths import Header, Path, Pick, step_into, walk
+from ingestion.parsing.paths import Header, Path, step_into, walk
 from ingestion.parsing.reading import JsonObject, JsonValue
 
 #: the value of a column, or why it has none
@@ -25,20 +25,29 @@ class Values:
 
     def find(self, path: Path) -> JsonValue:
         """The value at a path; null where there is none."""
+        value = self.event
+        for step in path:
+            if not isinstance(step, str):
+                return self._find_further(path)
+            if not isinstance(value, JsonObject):
+                return None
+            value = value.get(step)
+        return value
+
+    def _find_further(self, path: Path) -> JsonValue:
+        """The same for paths to headers and through arrays."""
         first = path[0]
         if isinstance(first, Header):
             return self.headers.get(first.name)
         value = self.event
         for at, step in enumerate(path, start=1):
-            if isinstance(step, Pick):
-                known = path[:at]
-                if known not in self._picked:
-                    self._picked[known] = step_into(value, step)
-                value = self._picked[known]
-            else:
+            if isinstance(step, str):
                 value = step_into(value, step)
-            if value is None:
-                return None
+                continue
+            known = path[:at]
+            if known not in self._picked:
+                self._picked[known] = step_into(value, step)
+            value = self._picked[known]
         return value
 
     def converted(self, column: Column, path: Path, value: JsonValue, digits: int) -> Converted:  # noqa: ARG002
