@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 
 from configuration.documents import placed, read_text
 from configuration.models import Source
+from configuration.routes import read_route_table
 from configuration.sources import route
 from payflow.lib.errors import ConfigurationError, Problem
 
@@ -53,6 +54,7 @@ def save_text(source: Source, text: str, *, by: User) -> RouteEdit:
         table: dict[str, Any] = {}
         if text.strip():
             table, lines = read_text(text)
+            read_route_table(table, pointer="")
         route(source, by=by, route_table=table, schema_name=source.schema_name)
     except ConfigurationError as exc:
         found = [replace(p, pointer=p.pointer.removeprefix(_POINTER)) for p in exc.problems]

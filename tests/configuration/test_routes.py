@@ -179,7 +179,10 @@ def test_routes_of_a_live_source_are_changed_on_its_page(ready, staff):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (_TEXT.replace("[payment]", "[charge.x]"), "line 5, /routes/1/in/0: is never reached"),
+        (
+            _TEXT.replace("[payment]", "[charge.x]"),
+            "line 5, /routes/1/in/0: is never reached: /routes/0/in/0",
+        ),
         (_TEXT.replace("stripe", "strype"), "line 4, /routes/0/schema: no active transaction"),
         ("by: [", "is no YAML"),
         ("- a", "holds no mapping"),
