@@ -3,13 +3,15 @@
     POLARS_MAX_THREADS=1 python bench/parse.py --json
 
 Prints one JSON object as its last line. `clean` are the simulator's valid events only, `mixed` is
-what it sends by default (duplicates and broken events among them); `slow` is the slow path alone.
+what it sends by default (duplicates and broken events among them); `parts` are the valid events in
+messages of 100, per event; `slow` is the slow path alone.
 Each figure is CPU time per message in microseconds, the best of `--repeat` interleaved rounds.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import sys
@@ -19,6 +21,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -31,6 +34,9 @@ from ingestion.parsing import CompiledSchema, compile_schema
 from simulator.config import Shape, SimulatorConfig
 from simulator.generator import Generator, Kind
 
+#: events of one message, and where they are in it
+_PARTS = 100
+_PLACE = "batch.events."
 _SCHEMAS = Path(__file__).resolve().parent.parent / "ingestion/schemas"
 
 
@@ -60,12 +66,20 @@ def _measure(shape: Shape, *, messages: int, repeat: int) -> dict[str, float]:
     accepted = len(schema.parse(clean).columns)
     if accepted != messages:
         raise SystemExit(f"{shape}: {messages - accepted} valid events were not accepted")
+    exploded = compile_schema(_within_array(document), name=shape.value)
+    reports = [
+        b'{"batch":{"events":[' + b",".join(clean[at : at + _PARTS]) + b"]}}"
+        for at in range(0, messages, _PARTS)
+    ]
+    if len(exploded.parse(reports).columns) != messages:
+        raise SystemExit(f"{shape}: not every part was accepted")
     calls: dict[str, Callable[[], object]] = {
         "orjson_us": partial(_each, orjson.loads, clean),
         "msgspec_us": partial(_each, msgspec.json.Decoder().decode, clean),
         "json_us": partial(_each, json.loads, clean),
         "clean_us": partial(schema.parse, clean),
         "mixed_us": partial(schema.parse, mixed),
+        "parts_us": partial(exploded.parse, reports),
         "slow_us": partial(_slowly, schema, clean[: messages // 10]),
     }
     times = _best(calls, repeat=repeat)
@@ -79,6 +93,22 @@ def _measure(shape: Shape, *, messages: int, repeat: int) -> dict[str, float]:
         "clean_to_msgspec": figures["clean_us"] / figures["msgspec_us"],
         "mixed_failed_share": failed / messages,
     }
+
+
+def _within_array(document: dict[str, Any]) -> dict[str, Any]:
+    """The schema for the same events as elements of an array."""
+    moved = copy.deepcopy(document)
+    for column in (*moved["columns"].values(), *moved.get("attributes", {}).values()):
+        for key in column.keys() & {"path", "first"}:
+            paths = column[key]
+            column[key] = _PLACE + paths if key == "path" else [_PLACE + path for path in paths]
+    route = moved.pop("route", {})
+    if route:
+        moved["route"] = {k if k == "otherwise" else _PLACE + k: v for k, v in route.items()}
+    element = moved.pop("json_schema", {})
+    element.pop("$schema", None)
+    around = {"type": "object", "properties": {"events": element}}
+    return {**moved, "explode": "batch.events[]", "json_schema": {"properties": {"batch": around}}}
 
 
 def _events(shape: Shape, count: int, *, only: frozenset[Kind]) -> list[bytes]:
