@@ -16,9 +16,9 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from configuration.models import ConfigurationVersion, Source
+from configuration.models import Acknowledgement, ConfigurationVersion, Source
 from ingestion.leaves import ensure_leaves, leaf_at
-from ingestion.models import Partition
+from ingestion.models import Drainer, Partition
 from metrics.buckets import bucket_of
 from payflow import figures, settled_sums
 from payflow.figures import Figures
@@ -311,6 +311,34 @@ def test_drainers_that_live_and_tables_of_tomorrow(transactional_db, monkeypatch
     assert samples["payflow_drainers",] == 1
     assert samples["payflow_tables_ready",] == 1
     assert later["payflow_tables_ready",] == 0
+
+
+def test_drainers_that_do_not_run_the_active_bundle_are_counted(ready):
+    """Those that refused it and those that are late, apart; 0 where all is well."""
+    source, now = Source.objects.get(name="demo"), datetime.now(UTC)
+    assert source.active_bundle
+    assert read()["payflow_bundle_drainers_behind", "demo", "refused"] == 0
+    for slot, problem in ((1, "does not load"), (2, ""), (3, None)):
+        drainer = Drainer.objects.create(
+            slot=slot,
+            owner=f"host:{slot}",
+            seen_at=now + timedelta(hours=1),
+            bundles={"demo": source.active_bundle.pk},
+        )
+        if problem is not None:
+            Acknowledgement.objects.create(
+                source=source,
+                serial=source.bundle_serial,
+                bundle=source.active_bundle,
+                owner=drainer.owner,
+                acknowledged_at=now - timedelta(minutes=1),
+                problem=problem,
+            )
+
+    samples = read()
+
+    assert samples["payflow_bundle_drainers_behind", "demo", "refused"] == 1
+    assert samples["payflow_bundle_drainers_behind", "demo", "late"] == 1
 
 
 def test_a_database_that_is_away_is_a_figure(db, monkeypatch):
