@@ -67,6 +67,11 @@ class Field:
         """What its three inputs hold."""
         return self.type_text, self.is_needed, as_lines(self.constraints)
 
+    @property
+    def meant(self) -> tuple[str, bool, dict[str, Any]]:
+        """What its inputs say, whatever the order of the keywords."""
+        return self.type_text, self.is_needed, self.constraints
+
 
 def fields_of(document: Mapping[str, Any]) -> list[Field]:
     """Every property of the JSON Schema, depth first, in the order of the document."""
@@ -107,13 +112,12 @@ def form(document: Mapping[str, Any], active: Mapping[str, Any] | None) -> Form:
 def _row(
     key: str, field: Field, old: Field | None, before: Mapping[tuple[str, ...], Field] | None
 ) -> Row:
-    kind, needed, constraints = field.shown
-    was = old.shown if old else (kind, needed, constraints)
+    was = (old or field).meant
     mark = ""
     if before is not None:
-        mark = "new" if old is None else "changed" if was != field.shown else ""
+        mark = "new" if old is None else "changed" if was != field.meant else ""
     name = field.label
-    changed = (was[0] != kind, was[1] != needed, was[2] != constraints)
+    changed = tuple(a != b for a, b in zip(was, field.meant, strict=True))
     return Row(
         key=key,
         title=name,
@@ -128,7 +132,7 @@ def _inputs(
     key: str,
     name: str,
     shown: tuple[str, bool, str],
-    changed: tuple[bool, bool, bool] = (False, False, False),
+    changed: tuple[bool, ...] = (False, False, False),
 ) -> list[Input]:
     kind, needed, constraints = shown
     options = _TYPES if kind in _TYPES else (*_TYPES, kind)

@@ -114,7 +114,9 @@ def flow(value: Any) -> str:
     text: str = yaml.safe_dump(
         value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6
     )
-    return text.removesuffix("\n").removesuffix("\n...")
+    text = text.removesuffix("\n").removesuffix("\n...")
+    # YAML writes a text with line ends on several lines; JSON, which is YAML too, on one
+    return json.dumps(value, ensure_ascii=False) if "\n" in text else text
 
 
 def value_of(text: str, *, at: str) -> Any:

@@ -73,6 +73,12 @@ class Target:
         """What its four inputs hold."""
         return self.source, self.value, self.kind, as_lines(self.options)
 
+    @property
+    def meant(self) -> tuple[str, Any, str, dict[str, Any]]:
+        """What its inputs say, whatever the order of the options."""
+        value = self.spec.get(self.source) if isinstance(self.spec, dict) else self.spec
+        return self.source, value, self.kind, self.options
+
 
 def targets_of(document: Mapping[str, Any]) -> list[Target]:
     return list(_targets(document))
@@ -116,11 +122,11 @@ def _row(
     key: str, target: Target, before: Mapping[tuple[str, ...], Target] | None, *, is_first: bool
 ) -> Row:
     old = None if before is None else before.get(target.path)
-    was = old.shown if old else target.shown
+    was = (old or target).meant
     mark = ""
     if before is not None:
-        mark = "new" if old is None else "changed" if was != target.shown else ""
-    changed = tuple(a != b for a, b in zip(was, target.shown, strict=True))
+        mark = "new" if old is None else "changed" if was != target.meant else ""
+    changed = tuple(a != b for a, b in zip(was, target.meant, strict=True))
     return Row(
         key=key,
         title=target.name,
@@ -178,7 +184,7 @@ def _inputs(key: str, target: Target, changed: tuple[bool, ...] = (False,) * 4) 
 
 def _settings_row(document: Mapping[str, Any], active: Mapping[str, Any] | None) -> Row:
     text = as_lines(settings_of(document))
-    is_changed = active is not None and as_lines(settings_of(active)) != text
+    is_changed = active is not None and settings_of(active) != settings_of(document)
     return Row(
         key="all",
         title="Every message",

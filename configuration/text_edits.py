@@ -137,9 +137,13 @@ def _splice(text: str, edit: Edit) -> str:
         return (
             _removed(text, node, found)
             if value is REMOVED
-            else _replaced(text, found[1], value, in_flow=bool(node.flow_style))
+            else _replaced(text, found[1], value, in_flow=_is_flow(node))
         )
     return _added(text, node, path[0], value)
+
+
+def _is_flow(node: Any) -> bool:
+    return bool(node.flow_style)
 
 
 def _child(node: Any, key: str | int) -> tuple[Any, Any] | None:
@@ -211,4 +215,6 @@ def _flow(value: Any, *, in_flow: bool = True) -> str:
         width=10**6,
     )
     text = text.removesuffix("\n").removesuffix("\n...")
+    if "\n" in text:
+        return json.dumps(value, ensure_ascii=False)
     return text[1:-1] if in_flow else text

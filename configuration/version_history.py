@@ -27,6 +27,8 @@ STATES: Final = {
 }
 #: spans of which the events are counted; each is read from sums over five minutes
 _MOST: Final = 8
+#: share of rejected events from which a span is marked
+_GRAVE: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +162,7 @@ def _share(share: float | None) -> SafeString | str:
     if share == 0:
         return "0 %"
     text = f"{share * 100:.2f} %" if share < 0.01 else f"{share * 100:.1f} %"
-    return format_html('<span class="pf-t-bad">{}</span>', text)
+    return format_html('<b class="pf-t-bad">{}</b>', text) if share >= _GRAVE else text
 
 
 def author_of(version: ConfigurationVersion) -> str:

@@ -241,6 +241,17 @@ def test_what_differs_from_the_active_version_is_marked():
     }
 
 
+def test_another_order_is_no_change():
+    """The database keeps the keys of mappings in its own order."""
+    turned = yaml.safe_load(SCHEMA)
+    field = turned["json_schema"]["properties"]["id"]
+    turned["json_schema"]["properties"]["id"] = dict(reversed(field.items()))
+    turned["columns"]["amount"] = dict(reversed(turned["columns"]["amount"].items()))
+
+    for form in (editor_fields.form(DOCUMENT, turned), editor_mapping.form(DOCUMENT, turned)):
+        assert not any(row.mark for row in form.rows)
+
+
 def test_a_problem_stands_at_the_deepest_row_that_it_is_about():
     """Of a field within a field, the inner one."""
     form = editor_fields.form(DOCUMENT, None)
@@ -280,6 +291,7 @@ def test_settings_survive_being_typed():
         "pattern": "^[a-z]: #{1,3}$",
         "items": {"type": "string", "maxLength": 3},
         "const": "on",
+        "default": "two\nlines: here\n",
         "minimum": -1,
     }
 
