@@ -26,6 +26,7 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
+from kombu.exceptions import OperationalError
 
 from configuration.models import ConfigurationVersion, Job
 from payflow.lib.errors import PayflowError
@@ -234,7 +235,7 @@ def _tell_workers(job_id: int) -> None:
     """A broker that is away is no reason to fail: sweep() tells them again."""
     try:
         current_app.send_task(TASK, expires=60, retry=False)
-    except current_app.connection_for_write().connection_errors:
+    except (OperationalError, *current_app.connection_for_write().connection_errors):
         logger.warning(
             "the workers were not told of a job", extra={"action": "job_waits", "job": job_id}
         )

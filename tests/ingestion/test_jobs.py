@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+import redis
 from django.utils import timezone
 
 from configuration.models import Job
@@ -184,3 +186,14 @@ def test_a_job_ends_when_its_process_has_to(kind, monkeypatch):
         State.FAILED,
         "payflow was stopped while the job ran; start it again.",
     )
+
+
+def test_a_job_is_kept_while_the_broker_is_away(kind):
+    """Whoever started it gets its page; workers are told when the broker is back."""
+    job = jobs.create(kind(lambda _job, _progress: {}), "A job", parameters={})
+    away = redis.exceptions.ConnectionError("away")
+
+    with patch.object(jobs.current_app, "send_task", side_effect=away):
+        jobs.submit(job)
+
+    assert Job.objects.get(pk=job.pk).state == State.QUEUED

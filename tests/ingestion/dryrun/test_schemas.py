@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 from django.db import connection
 
@@ -88,6 +89,18 @@ def test_nothing_but_the_job_is_written(ingest, event, draft, dry_run):
     dry_run(version)
 
     assert _rows() == before | {"jobs": 1}
+
+
+def test_processes_beside_find_what_one_process_finds(ingest, event, draft, dry_run):
+    """Many events are compared in processes of their own; they have no database."""
+    ingest([event(n, merchant_id=f"shop {n}" if n % 10 == 0 else "M-1") for n in range(100)])
+    version = draft("schema", _only_big_merchants)
+    here = dry_run(version)
+
+    with patch("ingestion.dryrun.run.SMALL", 0), patch("ingestion.dryrun.run.CHUNK_PARTS", 1):
+        beside = dry_run(version)
+
+    assert beside | {"seconds": 0} == here | {"seconds": 0}
 
 
 def _rows() -> dict[str, int]:
