@@ -83,7 +83,7 @@ class TokenAdmin(PageAdmin):
         form: Any = super().get_form(request, *args, **kwargs)
         people = User.objects.filter(is_active=True)
         if not request.user.is_superuser:
-            people = people.filter(pk=request.user.pk)
+            people = people.filter(username=request.user.get_username())
         form.base_fields["user"].queryset = people
         form.base_fields["user"].initial = request.user.pk
         return form

@@ -26,12 +26,12 @@ def ready(db: None) -> None:
 
 def make(client: Client) -> str:
     """A token of the user of a client, as its page shows it."""
-    user = client.session["_auth_user_id"]
+    user: str = client.session["_auth_user_id"]
     page = client.post(f"{_LIST}add/", {"user": user, "days": "30"}, follow=True)
     assert page.status_code == 200
     assert "no-store" in page.headers["Cache-Control"]
     (token,) = set(re.findall(r"payflow_[0-9a-f]{50,}", page.content.decode()))
-    return token
+    return str(token)
 
 
 def test_a_token_is_shown_once_and_stored_as_a_hash(staff):
