@@ -145,7 +145,8 @@ def activate_marked(mark: str) -> Source:
     version = ConfigurationVersion.objects.get(kind="schema", name="transaction", status="active")
     document = json.loads(json.dumps(version.document))
     document["columns"]["merchant_category"] = {"constant": mark}
-    activate(import_document(kind="schema", name="transaction", document=document))
+    version = import_document(kind="schema", name="transaction", document=document)
+    activate(version, override_reason="a test")
     return demo()
 
 
