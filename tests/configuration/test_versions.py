@@ -164,7 +164,10 @@ def test_a_version_whose_bundle_would_not_compile_changes_nothing():
             loyalty={"path": "metadata.loyalty", "type": "number"}
         )
     )
-    activate(import_document(kind="schema", name="transaction", document=loyal))
+    activate(
+        import_document(kind="schema", name="transaction", document=loyal),
+        override_reason="an attribute more",
+    )
     rules = copy.deepcopy(active("metrics", "default").document)
     rules["metrics"].append(
         {"name": "points", "description": "d", "type": "GAUGE", "value": "loyalty"}
@@ -178,7 +181,7 @@ def test_a_version_whose_bundle_would_not_compile_changes_nothing():
     before = snapshot()
 
     with pytest.raises(ConfigurationError, match="loyalty"):
-        activate(without)
+        activate(without, override_reason="an attribute less")
 
     assert snapshot() == before
 
