@@ -48,6 +48,7 @@ def a_worker(slot: int, *, started_s: float = -60, source: str = "demo") -> str:
 
 def answers(owner: str, entry: Activation, *, after_s: float, problem: str = "") -> None:
     source = demo()
+    assert source.active_bundle
     Acknowledgement.objects.create(
         source=source,
         serial=entry.serials[str(source.pk)],
