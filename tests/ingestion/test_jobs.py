@@ -193,7 +193,7 @@ def test_a_job_is_kept_while_the_broker_is_away(kind):
     job = jobs.create(kind(lambda _job, _progress: {}), "A job", parameters={})
     away = redis.exceptions.ConnectionError("away")
 
-    with patch.object(jobs.current_app, "send_task", side_effect=away):
+    with patch("ingestion.jobs.current_app.send_task", side_effect=away):
         jobs.submit(job)
 
     assert Job.objects.get(pk=job.pk).state == State.QUEUED
