@@ -13,7 +13,7 @@ from configuration.documents import parse_text
 from payflow.lib.errors import ConfigurationError, Problem
 
 #: keywords whose value is a text as it stands: nothing in a pattern is YAML
-_RAW: Final = frozenset({"pattern", "format", "path", "header", "zone"})
+_RAW: Final = frozenset({"pattern", "format", "path", "zone"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

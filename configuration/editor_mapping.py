@@ -23,7 +23,7 @@ from configuration.text_edits import REMOVED, Edit
 from payflow.lib.errors import ConfigurationError, Problem
 
 #: ways to say where a value comes from; a column has exactly one
-SOURCES: Final = ("path", "first", "constant", "header", "expression")
+SOURCES: Final = ("path", "first", "constant", "expression")
 _TYPES: Final = ("string", "number", "integer", "boolean")
 _PARTS: Final = ("columns", "attributes")
 _OTHER: Final = frozenset({"name", "json_schema", *_PARTS})

@@ -11,6 +11,7 @@ from configuration import editor_fields, editor_mapping, editor_rules
 from configuration.editor import COLUMNS
 from configuration.editor_inputs import Form, as_lines, from_lines
 from configuration.text_edits import edited
+from ingestion.parsing import column_spec, document
 from payflow.lib.errors import ConfigurationError, Problem
 
 SCHEMA = """\
@@ -266,7 +267,7 @@ def test_a_problem_stands_at_the_deepest_row_that_it_is_about():
 
 
 @pytest.mark.parametrize(
-    "document",
+    "wrong",
     [
         {},
         {"json_schema": True},
@@ -276,12 +277,18 @@ def test_a_problem_stands_at_the_deepest_row_that_it_is_about():
         {"metrics": [None, "x", {"name": 3, "group_by": "y", "where": ["z"]}]},
     ],
 )
-def test_wrong_drafts_have_forms_too(document):
+def test_wrong_drafts_have_forms_too(wrong):
     """A draft may hold anything; the page of it must open."""
-    assert editor_fields.form(document, DOCUMENT).rows
-    assert editor_mapping.form(document, DOCUMENT).rows
-    for number in range(len(editor_rules.rules_of("metrics", document))):
-        assert editor_rules.form("metrics", document, RULE_SET, rule=str(number))
+    assert editor_fields.form(wrong, DOCUMENT).rows
+    assert editor_mapping.form(wrong, DOCUMENT).rows
+    for number in range(len(editor_rules.rules_of("metrics", wrong))):
+        assert editor_rules.form("metrics", wrong, RULE_SET, rule=str(number))
+
+
+def test_the_forms_know_what_schemas_know():
+    """Configuration cannot read it from the parser: a new column belongs in COLUMNS, too."""
+    assert set(document.COLUMNS) == COLUMNS
+    assert set(column_spec._ORIGINS) == set(editor_mapping.SOURCES)
 
 
 def test_settings_survive_being_typed():

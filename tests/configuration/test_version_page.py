@@ -171,7 +171,7 @@ def test_going_live_is_recorded_and_shown_in_the_history(make_draft, active, sta
 
     assert "stripe v2 is active" in live.content.decode()
     assert "Roll back to stripe v1" in question
-    assert Activation.objects.first().is_rollback
+    assert Activation.objects.latest("id").is_rollback
     page = back.content.decode()
     assert "v1, again" in page
     assert "Roll back: too short" in page
