@@ -311,7 +311,7 @@ def test_columns_are_computed_from_columns():
 def test_a_result_that_does_not_fit_its_column_fails(column, expression, event, expected):
     """Results are held to what the event's own values are held to; neighbours are not touched."""
     columns = {k: v for k, v in FLAT.items() if k != column}
-    attributes = {
+    attributes: dict[str, dict[str, object]] = {
         "gross": {"path": "gross", "type": "integer"},
         "fee": {"path": "fee", "type": "integer", "default": 0},
         "note": {"path": "note", "type": "string"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -148,7 +149,7 @@ def test_it_rests_for_what_it_has_used(shadow, ingest, event, monkeypatch):
     """Half a core: as long again as it has worked; no worker looks before."""
     ingest([event(n) for n in range(3)])
     used = iter([10.0, 16.0])
-    monkeypatch.setattr(follow.time, "process_time", lambda: next(used))
+    monkeypatch.setattr("ingestion.shadow.follow.time.process_time", lambda: next(used))
 
     before = timezone.now()
     follow.follow(shadow.pk)
@@ -165,7 +166,7 @@ def test_behind_by_minutes_it_leaves_batches_out_and_says_so(shadow, ingest, eve
     """Whole batches, counted; it goes on with what came in the last minute."""
     ingest([event(n) for n in range(5)])
     later = timezone.now() + timedelta(minutes=3)
-    monkeypatch.setattr(follow.timezone, "now", lambda: later)
+    monkeypatch.setattr("ingestion.shadow.follow.timezone.now", lambda: later)
 
     catch_up(shadow)
 
@@ -253,7 +254,7 @@ def test_an_unknown_error_fails_it_without_its_text(shadow, ingest, event, monke
     assert (shadow.state, shadow.error) == ("failed", "It failed: ValueError.")
 
 
-def _own_connection():
+def _own_connection() -> Any:
     arguments = connection.get_connection_params()
     arguments.pop("cursor_factory", None)
     arguments.pop("context", None)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from configuration.models import AuditEntry
+from configuration.models import AuditEntry, ConfigurationVersion
 from ingestion.models import Shadow
 from ingestion.shadow import lifecycle
 from ingestion.shadow.lifecycle import start
@@ -21,7 +21,7 @@ MAY_SHADOW = "configuration.shadow_configurationversion"
 VIEW = ("ingestion.view_shadow", "configuration.view_configurationversion")
 
 
-def version_url(version):
+def version_url(version: ConfigurationVersion) -> str:
     return row_url("configuration.configurationversion", version.pk)
 
 
@@ -95,7 +95,7 @@ def test_a_wrong_draft_or_one_like_the_live_rules_is_not_run(ready):
 
     wrong = create_draft(kind="metrics", name="default", text="name: default\nmetrics: 7\n")
     same = draft_of("metrics", lambda document: None)
-    schema = ConfigurationVersion.objects.filter(kind="schema").first()
+    schema = ConfigurationVersion.objects.filter(kind="schema")[0]
 
     said = []
     for version in (wrong, same, schema):

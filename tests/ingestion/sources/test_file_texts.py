@@ -188,7 +188,8 @@ def test_the_delimiter_is_a_setting(source: FileHarness, tmp_path: Path):
     """Semicolons, as many offices write them."""
     path = tmp_path / "x.csv"
     path.write_bytes(b"a;b\n1,5;2\n")
-    source.at(path).settings["delimiter"] = ";"
+    source.at(path)
+    source.settings = {**source.settings, "delimiter": ";"}
     consumer = source.connect()
     partition = consumer.partitions()[0]
     consumer.checkpoint(Checkpoint(partition=partition, position="0", sequence_number=0))

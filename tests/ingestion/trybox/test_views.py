@@ -6,6 +6,7 @@ import html
 import json
 import logging
 import re
+from typing import Any
 
 import yaml
 
@@ -37,25 +38,25 @@ EXPLODED = {
 }
 
 
-def verdicts(answer):
+def verdicts(answer: Any) -> Any:
     """The verdict on each side."""
     return re.findall(r'<p class="pf-try-verdict">.*?</span>(\w[\w ]*)</span>', answer["html"])
 
 
-def marked(text, answer):
+def marked(text: str, answer: Any) -> Any:
     return [text[start:end] for start, end in answer["marks"]]
 
 
-def value_of(page, name):
+def value_of(page: str, name: str) -> str | None:
     """What a field of the form holds."""
     found = re.search(rf'name="{name}" value="([^"]*)"', page)
     return html.unescape(found[1]) if found else None
 
 
-def text_area(page):
-    return html.unescape(
-        re.search(r"<textarea id=\"try-event\"[^>]*>\n(.*?)</textarea>", page, re.S)[1]
-    )
+def text_area(page: str) -> str:
+    found = re.search(r"<textarea id=\"try-event\"[^>]*>\n(.*?)</textarea>", page, re.S)
+    assert found
+    return html.unescape(found[1])
 
 
 def test_an_event_is_accepted_with_all_that_rules_give(ask, event):
