@@ -30,6 +30,7 @@ from payflow.lib.pages.display import UNKNOWN, joined, moment, pill, row_link
 class ActivationAdmin(ReadOnlyAdmin):
     """What went live and when: the marks on time axes."""
 
+    page_template = "payflow/activation.html"
     list_display = ("went_live", "version_link", "kind", "how", "previous_link", "who", "why")
     list_filter = (
         ("version__kind", ChoicesDropdownFilter),
@@ -79,46 +80,50 @@ class ActivationAdmin(ReadOnlyAdmin):
         return row.reason or row.version.note or UNKNOWN
 
     def detail(self, request: HttpRequest, row: Activation) -> Detail:
+        main = page_parts.activation_cards(request, row)
+        if row.previous is not None:
+            main.append(changes_between(row.version, row.previous))
+        side = [self._facts(row), _sources_card(row)]
         return Detail(
             title=f"{row.version} went live",
             state=self.how(row),
             meta=[self.kind(row), joined([moment(row.activated_at), "by", self.who(row)])],
             buttons=_back_button(request, row),
-            main=[
-                *page_parts.activation_cards(request, row),
-                *([changes_between(row.version, row.previous)] if row.previous else []),
-            ],
-            side=[
-                Card(
-                    title="Activation",
-                    facts=[
-                        ("At", moment(row.activated_at, ms=True)),
-                        ("Version", _version_link(row.version)),
-                        ("Replaced", self.previous_link(row)),
-                        ("By", self.who(row)),
-                        ("Approved by", str(row.approved_by) if row.approved_by else UNKNOWN),
-                        ("Why", row.reason or UNKNOWN),
-                        *(
-                            [("Past the gate because", row.override_reason)]
-                            if row.override_reason
-                            else []
-                        ),
-                    ],
-                ),
-                Card(
-                    title="Sources",
-                    sub="that got another bundle by it",
-                    facts=[
-                        (
-                            row_link("configuration.source", s.pk, s.name),
-                            f"serial {row.serials[str(s.pk)]}",
-                        )
-                        for s in sources_of(row)
-                    ],
-                    empty="None uses it.",
-                ),
+            main=main or side,
+            side=side if main else (),
+        )
+
+    def _facts(self, row: Activation) -> Card:
+        said = (
+            ("Approved by", str(row.approved_by) if row.approved_by else ""),
+            ("Why", row.reason),
+            ("Past the gate because", row.override_reason),
+        )
+        return Card(
+            title="Activation",
+            facts=[
+                ("At", moment(row.activated_at, ms=True)),
+                ("Version", _version_link(row.version)),
+                ("Replaced", self.previous_link(row)),
+                ("By", self.who(row)),
+                *((label, text) for label, text in said if text),
             ],
         )
+
+
+def _sources_card(row: Activation) -> Card:
+    return Card(
+        title="Sources",
+        sub="that got another bundle by it",
+        facts=[
+            (
+                row_link("configuration.source", source.pk, source.name),
+                f"serial {row.serials[str(source.pk)]}",
+            )
+            for source in sources_of(row)
+        ],
+        empty="None used it then.",
+    )
 
 
 @admin.register(AuditEntry)

@@ -142,6 +142,8 @@
     var dirty = form.hasAttribute("data-dirty");
     var timer = null;
     var asked = 0;
+    var isAsking = false;
+    var isLate = false;
 
     function values() {
       return Array.from(new FormData(form)).filter(function (entry) {
@@ -177,7 +179,11 @@
       say(unsaved + (problems.length ? wrong : "valid"), problems.length ? "bad" : "ok");
     }
 
+    // one question at a time: trying a rule set takes its time, and nobody waits for old answers
     function check() {
+      isLate = isAsking;
+      if (isAsking) return;
+      isAsking = true;
       var number = ++asked;
       say("Checking…");
       fetch(form.dataset.check, {
@@ -195,6 +201,10 @@
         })
         .catch(function () {
           if (number === asked) say("Could not be checked; saving checks it too", "warn");
+        })
+        .then(function () {
+          isAsking = false;
+          if (isLate) check();
         });
     }
 
