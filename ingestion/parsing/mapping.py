@@ -25,7 +25,6 @@ from ingestion.parsing.explode import read_explode
 from ingestion.parsing.json_schema import ANYTHING, SchemaNode, read_schema
 from ingestion.parsing.paths import Path
 from ingestion.parsing.problems import Problems
-from ingestion.parsing.reach import check_reach
 from ingestion.parsing.wrapping import read_decoder
 from payflow.lib.spelling import did_you_mean
 
@@ -80,7 +79,6 @@ def read_document(document: Mapping[str, Any], *, name: str) -> Document:
         explode=read_explode(document.get("explode"), json_schema, problems),
         checks=read_checks(document.get("checks", []), every, problems),
     )
-    check_reach(result, document, problems)
     problems.raise_if_any()
     return result
 
