@@ -124,7 +124,8 @@ def test_the_pages_of_a_version_and_a_bundle_show_their_content(ready, look):
     shown = look(row_url("configuration.configurationversion", version.pk), html=True)
     content = look(row_url("configuration.bundle", bundle.pk), html=True)
 
-    assert "columns:" in shown
+    assert "Fields" in shown
+    assert "transaction_id" in shown
     assert row_url("configuration.source", bundle.source_id) in shown
     assert "Active" in content
     assert bundle.hash in content
