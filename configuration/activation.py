@@ -8,7 +8,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from configuration import audit, validators
-from configuration.bundling import lock_configuration, refresh_bundle, sources_using
+from configuration.bundling import (
+    lock_configuration,
+    refresh_bundle,
+    rehearse,
+    sources_using,
+)
 from configuration.models import Activation, CompatibilityGate, ConfigurationVersion, Source
 from configuration.versions import NotADraft
 from payflow.lib.errors import ConfigurationError, Problem
@@ -41,6 +46,7 @@ def activate(
     """
     # before the transaction: rules are tried, which takes its time
     validators.validate_document(version.kind, version.document, version.name)
+    rehearse(version)
     with transaction.atomic():
         lock_configuration()
         row = ConfigurationVersion.objects.select_for_update().get(pk=version.pk)
@@ -83,6 +89,7 @@ def roll_back(
         wanted = f"{to} was never active" if to else f"no version of {name} was active before"
         raise _problem(f"{wanted}: there is nothing to roll back to")
     validators.validate_document(target.kind, target.document, target.name)
+    rehearse(target)
     with transaction.atomic():
         lock_configuration()
         present = _active(kind, name)

@@ -62,13 +62,29 @@ def refresh_bundle(source: Source) -> Bundle:
     return bundle
 
 
-def bundle_content(source: Source) -> dict[str, Any]:
-    """All that evaluate() needs of a source, as one JSON document."""
+def rehearse(version: ConfigurationVersion) -> None:
+    """Compile what each source would run with a version, before any transaction waits for it.
+
+    What takes long is kept (metrics/remembered.py), so that refresh_bundle() is quick under its
+    lock. Raises ConfigurationError as it would.
+    """
+    for source in sources_using(version.kind, version.name):
+        validators.validate_bundle(bundle_content(source, instead=version))
+
+
+def bundle_content(
+    source: Source, *, instead: ConfigurationVersion | None = None
+) -> dict[str, Any]:
+    """All that evaluate() needs of a source, as one JSON document.
+
+    `instead` stands in for the active version of its kind and name.
+    """
+    active = _Active(instead)
     return {
         "source": source.name,
-        **_routes(source),
-        "metrics": _active(Kind.METRICS, source.metrics_name, "/metrics_name"),
-        "compliance": _active(Kind.COMPLIANCE, source.compliance_name, "/compliance_name"),
+        **_routes(source, active),
+        "metrics": active.part(Kind.METRICS, source.metrics_name, "/metrics_name"),
+        "compliance": active.part(Kind.COMPLIANCE, source.compliance_name, "/compliance_name"),
         "engine_version": ENGINE_VERSION,
     }
 
@@ -85,16 +101,47 @@ def _names_used(source: Source, kind: str) -> set[str]:
     return {getattr(source, USED_BY[kind])}
 
 
-def _routes(source: Source) -> dict[str, Any]:
+class _Active:
+    """The versions that are active, with one put in the place of its kind and name."""
+
+    def __init__(self, instead: ConfigurationVersion | None) -> None:
+        self._instead = instead
+
+    def part(self, kind: str, name: str, pointer: str) -> dict[str, Any]:
+        """A version as bundles hold it; `pointer` is where the source names it."""
+        version = self._version(kind, name)
+        if version is None:
+            active = ConfigurationVersion.objects.filter(kind=kind, status=Status.ACTIVE)
+            known = ", ".join(active.order_by("name").values_list("name", flat=True))
+            raise ConfigurationError(
+                Problem(
+                    pointer=pointer,
+                    message=f"no active {Kind(kind).label.lower()} is named {name!r}; "
+                    f"active are: {known or 'none'}",
+                )
+            )
+        return {"name": name, "version": version.number, "document": version.document}
+
+    def _version(self, kind: str, name: str) -> ConfigurationVersion | None:
+        instead = self._instead
+        if instead is not None and (instead.kind, instead.name) == (kind, name):
+            return instead
+        return ConfigurationVersion.objects.filter(
+            kind=kind, name=name, status=Status.ACTIVE
+        ).first()
+
+
+def _routes(source: Source, active: _Active) -> dict[str, Any]:
     """The route table with the active versions of its schemas."""
     table = source.route_table
     if not table:
-        return {"routes": [{"schema": _active(Kind.SCHEMA, source.schema_name, "/schema_name")}]}
+        schema = active.part(Kind.SCHEMA, source.schema_name, "/schema_name")
+        return {"routes": [{"schema": schema}]}
     read_route_table(table)
     routes = [
         {
             "in": route["in"],
-            "schema": _active(
+            "schema": active.part(
                 Kind.SCHEMA, route["schema"], f"/route_table/routes/{position}/schema"
             ),
         }
@@ -102,18 +149,3 @@ def _routes(source: Source) -> dict[str, Any]:
     ]
     otherwise = table.get("otherwise", "failed")
     return {"route_by": table["by"], "routes": routes, "otherwise": otherwise}
-
-
-def _active(kind: str, name: str, pointer: str) -> dict[str, Any]:
-    active = ConfigurationVersion.objects.filter(kind=kind, status=Status.ACTIVE)
-    version = active.filter(name=name).first()
-    if version is None:
-        known = ", ".join(active.order_by("name").values_list("name", flat=True))
-        raise ConfigurationError(
-            Problem(
-                pointer=pointer,
-                message=f"no active {Kind(kind).label.lower()} is named {name!r}; "
-                f"active are: {known or 'none'}",
-            )
-        )
-    return {"name": name, "version": version.number, "document": version.document}
