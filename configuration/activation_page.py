@@ -217,7 +217,7 @@ def _back_button(request: HttpRequest, row: Activation) -> list[Button]:
     is_last = row.version.status == ConfigurationVersion.Status.ACTIVE and (
         row == row.version.activations.first()
     )
-    if may and is_last and row.previous is not None:
+    if may and is_last and row.previous is not None and not row.is_rollback:
         url = reverse("admin:configuration_configurationversion_rollback", args=[row.previous_id])
         label = f"Roll back to v{row.previous.number}…"
         buttons.append(Button(label=label, url=url, icon="undo", kind="d"))

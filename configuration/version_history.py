@@ -75,6 +75,7 @@ def history(
         is_first = entry.version_id not in seen
         seen.add(entry.version_id)
         was_live_before = entry.version_id in {e.version_id for e in entries[position + 1 :]}
+        is_nearest = position == 1 and not entries[0].is_rollback
         row = _span(
             entry,
             until,
@@ -83,7 +84,7 @@ def history(
             is_current=position == 0,
             was_live=was_live_before,
         )
-        rows.append(_with_button(row, entry, may=may and is_first, nearest=position == 1))
+        rows.append(_with_button(row, entry, may=may and is_first, nearest=is_nearest))
         until = entry.activated_at
     return rows
 

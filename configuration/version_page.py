@@ -265,9 +265,14 @@ def _may_go_on(request: HttpRequest) -> bool:
 
 
 def _back_button(version: ConfigurationVersion) -> Button | None:
-    """From the active one to the one before it; from one before it to itself."""
+    """From the active one to the one before it; from one before it to itself.
+
+    What was rolled back from is nothing to roll back to: the history offers it still.
+    """
     if version.status == Status.ACTIVE:
-        target = rollback_target(version.kind, version.name)
+        last = version.activations.first()
+        is_rollback = last is not None and last.is_rollback
+        target = None if is_rollback else rollback_target(version.kind, version.name)
     else:
         target = version if version.activated_at is not None else None
     if target is None:
