@@ -43,6 +43,9 @@ def read_xml(data: bytes) -> JsonObject:
         parser.Parse(data, True)
     except expat.ExpatError as exc:
         raise XmlRefused(f"an error in line {exc.lineno}, column {exc.offset}") from exc
+    except (LookupError, ValueError) as exc:
+        # what Python's codecs say of the encoding that the declaration names
+        raise XmlRefused("an encoding that is not known") from exc
     return reader.root()
 
 

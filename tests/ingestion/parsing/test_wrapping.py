@@ -85,6 +85,11 @@ def test_xml_within_a_message_is_part_of_its_event():
         ({"encoding": "base64", "format": "xml"}, b64(b"<a>"), "invalid_xml"),
         ({"encoding": "base64", "format": "xml"}, b64(b"<!DOCTYPE a><a/>"), "invalid_xml"),
         ({"encoding": "base64", "format": "xml"}, b64(b"<a>" * 5000), "invalid_xml"),
+        *(
+            ({"encoding": "base64", "format": "xml"}, b64(declared), "invalid_xml")
+            for name in ("no-such", "shift_jis", "idna", "undefined", "rot13", "utf-7")
+            for declared in [f'<?xml version="1.0" encoding="{name}"?><a/>'.encode()]
+        ),
     ],
 )
 def test_what_cannot_be_opened_fails_with_its_reason(decoder, text, reason):
