@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 from collections.abc import Callable
@@ -271,6 +272,36 @@ def test_a_batch_is_cut_where_it_has_too_many_parts(monkeypatch):
     assert [piece.sequence_number for piece in cut] == [0, 2, 3, 4, 6]
     assert [body for piece in cut for body in piece.bodies] == batch.bodies
     assert list(split_by_parts(batch, bundle_of(CHARGE))) == [batch]
+
+
+@pytest.mark.parametrize("encoding", ["none", "base64"])
+def test_parts_within_a_text_are_counted(monkeypatch, encoding):
+    """An envelope of 5 KB may hold a thousand: a batch of such has no end otherwise."""
+    monkeypatch.setattr(pieces, "MAX_BATCH_PARTS", 5)
+    text = json.dumps({"report": {"entries": [{}] * 3}})
+    payload = text if encoding == "none" else base64.b64encode(text.encode()).decode()
+    document = {
+        **REPORT,
+        "decoder": {"inside": "payload", "encoding": encoding},
+        "explode": "payload.report.entries[]",
+        "columns": json.loads(json.dumps(REPORT["columns"]).replace("report.", "payload.report.")),
+    }
+    broken = [b"{", b'{"payload": 1}', b'{"payload": "{"}']
+    wrapped = [json.dumps({"payload": payload}).encode()] * 3
+
+    cut = list(split_by_parts(batch_of([*wrapped, *broken]), bundle_of(document)))
+
+    assert [piece.offsets for piece in cut] == [["0"], ["1"], ["2", "3", "4"], ["5"]]
+
+
+def test_parts_that_only_the_slow_path_reads_are_counted(monkeypatch):
+    """Half a surrogate where no schema looks does not make a message one part."""
+    monkeypatch.setattr(pieces, "MAX_BATCH_PARTS", 5)
+    odd = json.dumps({**report(1, 1, 2, 3), "note": "\ud800"}).encode()
+
+    cut = list(split_by_parts(batch_of([odd] * 3), bundle_of(REPORT)))
+
+    assert [piece.offsets for piece in cut] == [["0"], ["1"], ["2"]]
 
 
 def test_what_fails_between_two_pieces_goes_on_behind_the_first(mixed, monkeypatch):
