@@ -18,6 +18,8 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 #: bytes; a document of thousands of rules is smaller
 _MAX_SIZE: Final = 2**20
 _MAX_DEPTH: Final = 50
+#: characters; every problem names the keys around it
+_MAX_KEY: Final = 256
 #: from here on, a float is written with an exponent and without a point
 _NO_POINT: Final = 1e16
 #: of one text; a reader mends the first ones first
@@ -153,10 +155,10 @@ def _unstorable(value: Any, pointer: str) -> Iterator[Problem]:
         yield Problem(pointer=pointer, message=f"stands more than {_MAX_DEPTH} levels deep")
     elif isinstance(value, dict):
         for name, item in value.items():
-            place = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
-            if text := _unstorable_text(name):
+            if text := _unstorable_key(name):
                 yield Problem(pointer=pointer, message=f"a key {text}")
                 continue
+            place = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
             yield from _unstorable(item, place)
     elif isinstance(value, list):
         for number, item in enumerate(value):
@@ -169,6 +171,12 @@ def _unstorable(value: Any, pointer: str) -> Iterator[Problem]:
     elif not (value is None or isinstance(value, bool | int | float)):
         message = f"a {type(value).__name__} cannot be kept: write it in quotes"
         yield Problem(pointer=pointer, message=message)
+
+
+def _unstorable_key(name: str) -> str:
+    if len(name) > _MAX_KEY:
+        return f"is longer than {_MAX_KEY} characters"
+    return _unstorable_text(name)
 
 
 def _unstorable_text(text: str) -> str:

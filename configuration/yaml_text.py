@@ -31,6 +31,8 @@ _WORDS: Final = (
     ("null", re.compile(r"(?:~|null|Null|NULL|)\Z"), "~nN"),
 )
 _MAX_DIGITS: Final = 4_000
+#: characters of all pointers of a text; they would outgrow memory where long keys hold many parts
+_MAX_POINTERS: Final = 2**22
 
 
 class Unreadable(ValueError):
@@ -71,7 +73,16 @@ class _Loader(yaml.SafeLoader):
             raise _refused(event, "aliases are not supported: write it out")
         return super().compose_node(parent, index)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError) as exc:
+            kind = node.tag.removeprefix(_TAG)
+            raise _refused(node, f"this is no {kind}, which its tag says") from exc
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            raise _refused(node, "this is no map, which its tag says")
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -101,7 +112,7 @@ def _as_yaml(text: str) -> tuple[Any, dict[str, int]]:
         node = loader.get_single_node()
         if node is None:
             return None, {}
-        return loader.construct_document(node), dict(_lines(node, ""))
+        return loader.construct_document(node), _places(node)
     finally:
         loader.dispose()
 
@@ -130,7 +141,19 @@ def _lines_of_json(text: str) -> dict[str, int]:
         node = yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError):
         return {}
-    return dict(_lines(node, "")) if node else {}
+    return _places(node) if node else {}
+
+
+def _places(node: yaml.Node) -> dict[str, int]:
+    """Pointer -> line, of the first parts of a text whose pointers are too long for all of it."""
+    found: dict[str, int] = {}
+    left = _MAX_POINTERS
+    for pointer, line in _lines(node, ""):
+        left -= len(pointer)
+        if left < 0:
+            break
+        found[pointer] = line
+    return found
 
 
 def _lines(node: yaml.Node, pointer: str) -> Iterator[tuple[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,34 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path):
 
     assert (written.kind, written.name) == ("schema", "cards")
     assert written.text == TEXT
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["!!int abc", "!!bool abc", "!!float abc", "!!timestamp abc", "!!timestamp 2001-99-99"],
+)
+def test_a_value_that_is_not_what_its_tag_says_is_refused(value):
+    """Tags are the author's word for a value; a wrong one is a mistake like any other."""
+    with pytest.raises(ConfigurationError) as refused:
+        read_text(f"name: a\nb: {value}\n")
+
+    (problem,) = refused.value.problems
+    assert problem.line == 2
+    assert "which its tag says" in problem.message
+
+
+def test_a_text_that_is_no_map_though_its_tag_says_so_is_refused():
+    with pytest.raises(ConfigurationError, match="this is no map"):
+        read_text("!!map 1")
+
+
+def test_long_keys_around_many_parts_do_not_outgrow_memory():
+    """Each part has a pointer with all the keys around it: together they would take gigabytes."""
+    key, parts = "k" * 20_000, 5_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ConfigurationError, match="a key is longer than 256 characters"):
+            read_text(f"name: a\n? {key}\n: [{'1,' * parts}1]\n")
+        assert tracemalloc.get_traced_memory()[1] < len(key) * parts / 2
+    finally:
+        tracemalloc.stop()
