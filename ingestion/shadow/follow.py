@@ -66,7 +66,8 @@ def follow(pk: int) -> bool:
         looked = not _end_if_due(shadow) and _step(shadow)
     except Retryable as exc:
         rest = _AWAY
-        Shadow.objects.filter(pk=pk).update(error=f"{exc} It is tried again.")
+        said = f"{str(exc)[:480]} It is tried again."
+        Shadow.objects.filter(pk=pk).update(error=said)
     except DatabaseError:
         raise  # a bad world: the claim runs out, and the step is taken again
     except PayflowError as exc:

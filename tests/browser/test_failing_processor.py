@@ -39,7 +39,8 @@ def failing(ingest: Callable[..., Any], event: Callable[..., Any]) -> None:
         return made
 
     good = [
-        payment(n, ("northpay", "southpay")[n % 2], 60 + n, status="success") for n in range(240)
+        payment(n, ("northpay", "southpay")[n % 2], 60 + n / 2, status="success")
+        for n in range(480)
     ]
     lately = [payment(1000 + n, "northpay", 2, status="success") for n in range(40)]
     broken = [payment(2000 + n, "southpay", 2, status="timeout") for n in range(36)]

@@ -96,7 +96,7 @@ def test_a_wrong_draft_is_kept_and_not_activated(api, live):
 def test_a_closed_gate_is_a_conflict_that_a_reason_passes(api, live):
     """The answer names what would break; the reason is kept."""
     set_gate("transaction", "full", by=None)
-    text = text_of(live).replace("maxLength: 3", "maxLength: 2")
+    text = text_of(live).replace("maxLength: 3", "maxLength: 3, pattern: '^[A-Z]+$'")
     draft = send(api, "post", "versions/", {"text": text}).json()
     path = f"versions/{draft['id']}/activate/"
 
@@ -126,13 +126,13 @@ def test_two_editors_are_kept_apart_by_the_etag(api, live):
 
 def test_the_difference_is_by_field_with_its_compatibility(api, live):
     """Against the active version where none is named."""
-    text = text_of(live).replace("maxLength: 3", "maxLength: 2")
+    text = text_of(live).replace("maxLength: 3", "maxLength: 3, pattern: '^[A-Z]+$'")
     draft = send(api, "post", "versions/", {"text": text}).json()
 
     answer = api.get(f"{_ROOT}versions/{draft['id']}/diff/").json()
 
     (change,) = answer["changes"]
-    assert (change["subject"], change["what"]) == ("currency", "maxLength")
+    assert (change["subject"], change["what"]) == ("currency", "pattern")
     assert answer["from"]["number"] == 1
     assert answer["compatibility"]["backward"]["ok"] is False
     assert answer["compatibility"]["forward"]["ok"] is True
