@@ -7,6 +7,8 @@ back-references exist only in backtracking engines and are refused.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 #: characters; generous for identifiers, too short for a program
@@ -43,9 +45,14 @@ def to_rust(pattern: str) -> str:
 
 def search(rust: str, text: str) -> bool:
     """Whether the translated pattern is found anywhere in the text."""
+    return search_all(rust, [text])[0]
+
+
+def search_all(rust: str, texts: Sequence[str]) -> list[bool]:
+    """The same for each of many texts: one call to the engine costs more than most texts."""
     # A lone surrogate has no UTF-8: like any engine on UTF-8 we see U+FFFD in its place.
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return bool(pl.Series([text]).str.contains(rust)[0])
+    whole = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
+    return pl.Series(whole, dtype=pl.String).str.contains(rust).to_list()
 
 
 def _translate(pattern: str) -> list[str]:

@@ -7,13 +7,13 @@ type than the value's says nothing (JSON Schema 2020-12, validation, section 6).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from ingestion.parsing.formats import FORMATS
-from ingestion.parsing.patterns import search
+from ingestion.parsing.patterns import search, search_all
 from ingestion.parsing.reading import JsonNumber, JsonObject, JsonValue, type_name
 from ingestion.parsing.reasons import Reason, ValidationError, problem
 
@@ -29,6 +29,10 @@ class ValidationRule(ABC):
         """The first thing that is wrong: fail-fast."""
         return next(self.check(value, field), None)
 
+    def wrong(self, values: Sequence[JsonValue]) -> set[int]:
+        """Indexes of the values with which anything is wrong: what many values cost together."""
+        return {at for at, value in enumerate(values) if self.first(value, "") is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class AllRules(ValidationRule):
@@ -39,6 +43,9 @@ class AllRules(ValidationRule):
     def check(self, value: JsonValue, field: str) -> Iterator[ValidationError]:
         for rule in self.rules:
             yield from rule.check(value, field)
+
+    def wrong(self, values: Sequence[JsonValue]) -> set[int]:
+        return set().union(*(rule.wrong(values) for rule in self.rules))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,17 @@ class PropertiesRule(ValidationRule):
             if name in value:
                 yield from rule.check(value[name], join(field, name))
 
+    def wrong(self, values: Sequence[JsonValue]) -> set[int]:
+        found: set[int] = set()
+        for name, rule in self.rules.items():
+            holders = [
+                (at, value[name])
+                for at, value in enumerate(values)
+                if isinstance(value, JsonObject) and name in value
+            ]
+            found |= _wrong_holders(rule, holders)
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class AdditionalPropertiesRule(ValidationRule):
@@ -110,8 +128,19 @@ class AdditionalPropertiesRule(ValidationRule):
                     field, Reason.UNKNOWN_FIELD, "only declared fields", f"{len(extra)} more"
                 )
             return
-        for name in extra:
-            yield from self.rule.check(value[name], join(field, "*"))
+        inside = [value[name] for name in extra]
+        for at in sorted(self.rule.wrong(inside)):
+            yield from self.rule.check(inside[at], join(field, "*"))
+
+    def wrong(self, values: Sequence[JsonValue]) -> set[int]:
+        holders = [
+            (at, item)
+            for at, value in enumerate(values)
+            if isinstance(value, JsonObject)
+            for name, item in value.items()
+            if name not in self.declared
+        ]
+        return _wrong_holders(self.rule, holders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +151,12 @@ class ItemsRule(ValidationRule):
 
     def check(self, value: JsonValue, field: str) -> Iterator[ValidationError]:
         if isinstance(value, list):
-            for position, item in enumerate(value):
-                yield from self.rule.check(item, f"{field}[{position}]")
+            for position in sorted(self.rule.wrong(value)):
+                yield from self.rule.check(value[position], f"{field}[{position}]")
+
+    def wrong(self, values: Sequence[JsonValue]) -> set[int]:
+        holders = [(at, item) for at, v in enumerate(values) if isinstance(v, list) for item in v]
+        return _wrong_holders(self.rule, holders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +237,11 @@ class PatternRule(ValidationRule):
             expected = f"text like {self.pattern}"
             yield problem(field, Reason.PATTERN_MISMATCH, expected, f"{len(value)} characters")
 
+    def wrong(self, values: Sequence[JsonValue]) -> set[int]:
+        texts = [(at, value) for at, value in enumerate(values) if isinstance(value, str)]
+        found = search_all(self.rust, [text for _, text in texts])
+        return {at for (at, _), is_found in zip(texts, found, strict=True) if not is_found}
+
 
 @dataclass(frozen=True, slots=True)
 class FormatRule(ValidationRule):
@@ -215,6 +253,12 @@ class FormatRule(ValidationRule):
         if isinstance(value, str) and not FORMATS[self.name].check(value):
             found = f"{len(value)} characters"
             yield problem(field, Reason.INVALID_FORMAT, f"format {self.name}", found)
+
+
+def _wrong_holders(rule: ValidationRule, holders: Sequence[tuple[int, JsonValue]]) -> set[int]:
+    """Which holders have a value with which anything is wrong."""
+    found = rule.wrong([value for _, value in holders])
+    return {holders[at][0] for at in found}
 
 
 def join(field: str, name: str) -> str:

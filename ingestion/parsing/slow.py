@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Final
 
 from ingestion.parsing.convert import Refused
 from ingestion.parsing.document import COLUMNS, Column, Document, Kind, Value
@@ -34,6 +36,8 @@ from ingestion.parsing.reasons import Reason, ValidationError, problem
 from ingestion.parsing.values import PartValues, Values
 from payflow.lib.iso import MINOR_DIGITS
 
+#: what is wrong with one event, as far as it is told: a long array may be wrong in every element
+MAX_ERRORS: Final = 100
 _UNROUTED = problem("", Reason.UNROUTED, "a routed message", "another")
 
 
@@ -99,7 +103,8 @@ class SlowPath:
             return self._elsewhere()
         if fail_fast and (error := self._rules.first(values.event, "")):
             return Verdict(errors=(error,))
-        return self._map_all(values, list(self._rules.check(values.event, "")), fail_fast=fail_fast)
+        errors = _some(self._rules.check(values.event, ""))
+        return self._map_all(values, errors, fail_fast=fail_fast)
 
     def judge_parts(
         self, body: bytes, headers: bytes | None = None, *, only: Sequence[int] | None = None
@@ -123,7 +128,7 @@ class SlowPath:
             for at in parts
             if self._is_routed(part := PartValues(values, self._explode, array[at]))
         }
-        if routed and (errors := tuple(self._rules.check(values.event, ""))):
+        if routed and (errors := tuple(_some(self._rules.check(values.event, "")))):
             return _whole(Verdict(errors=errors))
         elsewhere = self._elsewhere()
         return Judged(
@@ -155,7 +160,7 @@ class SlowPath:
             for name in self._header_names
             if name in found.repeated
         ]
-        if errors := (*repeated_names(event, self._tree), *repeated):
+        if errors := (*_some(repeated_names(event, self._tree)), *repeated):
             return Verdict(errors=errors)
         return Values(event, found)
 
@@ -178,10 +183,10 @@ class SlowPath:
     def _judge_part(self, part: PartValues) -> Verdict:
         label = label_of(self._explode)
         if isinstance(part.element, JsonObject):
-            repeated = tuple(repeated_names(part.element, self._element_tree, label))
+            repeated = _some(repeated_names(part.element, self._element_tree, label))
             if repeated:
-                return Verdict(errors=repeated)
-        return self._map_all(part, list(self._element_rules.check(part.element, label)))
+                return Verdict(errors=tuple(repeated))
+        return self._map_all(part, _some(self._element_rules.check(part.element, label)))
 
     def _repeats_in(self, element: JsonValue) -> bool:
         return isinstance(element, JsonObject) and any(
@@ -268,6 +273,10 @@ def header_names(document: Document) -> tuple[str, ...]:
     paths = [path for column in document.every_column for path in column.paths]
     steps = [path[0] for path in (*paths, *route) if is_header(path)]
     return tuple(dict.fromkeys(step.name for step in steps if isinstance(step, Header)))
+
+
+def _some(errors: Iterator[ValidationError]) -> list[ValidationError]:
+    return list(islice(errors, MAX_ERRORS))
 
 
 def _whole(verdict: Verdict) -> Judged:

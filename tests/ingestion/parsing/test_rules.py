@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from ingestion.parsing import patterns, rules
 from ingestion.parsing.patterns import search, to_rust
 from ingestion.parsing.reading import read_object
 from ingestion.parsing.reasons import Reason
@@ -19,6 +22,8 @@ from ingestion.parsing.rules import (
     comparable,
     is_multiple,
 )
+from ingestion.parsing.schema import compile_schema
+from ingestion.parsing.slow import MAX_ERRORS
 from tests.ingestion.parsing.agreement import EVENT, everything, to_json
 
 EVENT_RULES = AllRules(
@@ -148,3 +153,76 @@ def test_patterns_that_mean_something_else_are_refused(pattern):
 def test_a_pattern_that_explodes_elsewhere_is_linear():
     """A pattern that backtracks for ever in other engines is answered at once."""
     assert search(to_rust("^(a+)+$"), "a" * 50_000 + "b") is False
+
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "columns": {
+        "transaction_id": {"path": "id"},
+        "occurred_at": {"path": "at", "format": "epoch_s"},
+        "amount": {"path": "amount", "unit": "major"},
+        "currency": {"constant": "EUR"},
+        "payment_status": {"constant": "completed"},
+    },
+}
+_ODD: tuple[Any, ...] = (
+    "a",
+    "b",
+    1,
+    None,
+    True,
+    "\ud800",
+    [],
+    ["b", "a"],
+    {"x": "b"},
+    {"y": ["b"]},
+)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": ["string", "array"], "pattern": "a"},
+        {"properties": {"x": {"pattern": "a"}, "y": {"items": {"pattern": "a"}}}},
+        {"additionalProperties": {"items": {"pattern": "a"}, "type": "array"}},
+        {"items": {"pattern": "a"}, "enum": ["a", ["b", "a"], None]},
+        {"additionalProperties": False, "properties": {"x": {}}},
+    ],
+)
+def test_many_values_together_are_judged_like_each_alone(schema):
+    """Whatever the keywords, and wherever the text is."""
+    compiled = compile_schema(
+        {**SMALL, "json_schema": {"properties": {"l": {"items": schema}}}}, name="small"
+    )
+
+    def judged(*values: Any) -> list[str]:
+        body = json.dumps({"id": "1", "at": 1772359200, "amount": 1, "l": values}).encode()
+        return [error.message for error in compiled.judge(body).errors]
+
+    alone = [
+        message.replace("l[0]", f"l[{at}]")
+        for at, value in enumerate(_ODD)
+        for message in judged(value)
+    ]
+    assert judged(*_ODD) == alone
+    assert alone
+
+
+def test_a_long_array_costs_one_search_and_says_a_hundred_reasons(monkeypatch):
+    """A message of 1 MiB has 200,000 texts: one by one they would outlast the lease."""
+    searched: list[int] = []
+
+    def search_all(rust: str, texts: list[str]) -> list[bool]:
+        searched.append(len(texts))
+        return patterns.search_all(rust, texts)
+
+    monkeypatch.setattr(rules, "search_all", search_all)
+    compiled = compile_schema(
+        {**SMALL, "json_schema": {"properties": {"l": {"items": {"pattern": "a"}}}}}, name="small"
+    )
+    body = json.dumps({"id": "1", "at": 1772359200, "amount": 1, "l": ["b"] * 5_000}).encode()
+
+    errors = compiled.judge(body).errors
+
+    assert searched == [5_000]
+    assert [error.field for error in errors] == [f"l[{at}]" for at in range(MAX_ERRORS)]
