@@ -15,7 +15,7 @@ from configuration.bundling import (
     sources_using,
 )
 from configuration.models import Activation, CompatibilityGate, ConfigurationVersion, Source
-from configuration.versions import NotADraft
+from configuration.versions import NotADraft, check_text, text_of, writers_of
 from payflow.lib.errors import ConfigurationError, Problem
 
 Kind = ConfigurationVersion.Kind
@@ -28,7 +28,7 @@ class GateClosed(ConfigurationError):
 
 
 class FourEyes(ConfigurationError):
-    """Another person than the author has to make it live."""
+    """Another person than those who wrote it has to make it live."""
 
 
 def activate(
@@ -44,6 +44,7 @@ def activate(
     entry of a version that is active already, whose bundles are refreshed. Raises GateClosed,
     FourEyes, or ConfigurationError when it or a bundle does not compile: nothing changes then.
     """
+    _refuse_wrong(version)
     # before the transaction: rules are tried, which takes its time
     validators.validate_document(version.kind, version.document, version.name)
     rehearse(version)
@@ -125,7 +126,7 @@ def ask_approval(version: ConfigurationVersion, *, by: User, reason: str) -> Non
         row.approval_asked_at, row.approval_asked_by = timezone.now(), by
         row.approval_reason = reason[:512]
         row.save(update_fields=["approval_asked_at", "approval_asked_by", "approval_reason"])
-        audit.record("asked approval of", str(row), by=by, version=row, reason=reason)
+        audit.record("asked approval of", str(row), by=by, version=row, reason=reason[:512])
     version.refresh_from_db()
 
 
@@ -153,6 +154,17 @@ def sources_of(entry: Activation) -> list[Source]:
 # --- the steps -----------------------------------------------------------------------------------
 
 
+def _refuse_wrong(version: ConfigurationVersion) -> None:
+    """A text that cannot be read is kept as an empty document, which may compile."""
+    if not version.problems:
+        return
+    document, problems = check_text(version.kind, version.name, text_of(version))
+    if problems:
+        raise ConfigurationError(problems)
+    if document != version.document:
+        raise _problem(f"{version} was refused when it was saved: save it once more")
+
+
 def _refuse_changed(row: ConfigurationVersion, seen: ConfigurationVersion) -> None:
     if row.text != seen.text or row.checksum != seen.checksum:
         raise _problem(f"{row} was saved again meanwhile: look at it once more")
@@ -172,7 +184,7 @@ def _check_four_eyes(
         return
     if by is None:
         message = "four eyes are asked for: say which person makes it live"
-    elif by in (row.author, row.approval_asked_by):
+    elif by.pk in {*writers_of(row), row.approval_asked_by_id}:
         message = f"four eyes are asked for: {by} wrote {row}, so another person makes it live"
     else:
         return

@@ -15,6 +15,7 @@ from configuration.activation import gate_of
 from configuration.compatibility import Compatibility, Verdict
 from configuration.diff import diff_documents
 from configuration.models import CompatibilityGate, ConfigurationVersion
+from configuration.versions import writers_of
 from payflow.lib.pages.detail import Button, Card
 
 Kind = ConfigurationVersion.Kind
@@ -139,10 +140,11 @@ def activate_card(
     may_ask = request.user.has_perm("configuration.change_configurationversion")
     if not version.is_draft or not (may_activate or may_ask):
         return None
+    writers = writers_of(version)
     needs_other = (
         settings.PAYFLOW["FOUR_EYES"]
         and active is not None
-        and request.user.pk in (version.author_id, version.approval_asked_by_id)
+        and request.user.pk in {*writers, version.approval_asked_by_id}
     )
     asks = needs_other or not may_activate
     action = "ask" if asks else "activate"
@@ -150,7 +152,7 @@ def activate_card(
         "version": version,
         "active": active,
         "asks": asks,
-        "is_author": needs_other and version.author_id == request.user.pk,
+        "is_author": needs_other and request.user.pk in writers,
         "is_asked": version.approval_asked_at is not None,
         "gate_closed": is_gate_closed(version, active),
         "gate": gate_of(version.name),

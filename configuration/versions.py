@@ -6,9 +6,10 @@ A draft may be wrong: it keeps what is wrong with it, and cannot go live (activa
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from django.contrib.auth.models import User
@@ -19,11 +20,14 @@ from django.db.models.functions import Now
 from configuration import audit, validators
 from configuration.bundling import checksum, lock_configuration
 from configuration.documents import placed, read_text
-from configuration.models import ConfigurationVersion
+from configuration.models import AuditEntry, ConfigurationVersion
 from payflow.lib.errors import ConfigurationError, Permanent, Problem
 
 Kind = ConfigurationVersion.Kind
 Status = ConfigurationVersion.Status
+#: how the audit trail calls it that a draft was given another text
+_SAVED: Final = "saved"
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 class NotADraft(Permanent):
@@ -76,7 +80,11 @@ def create_draft(
     base: ConfigurationVersion | None = None,
     origin: str = "",
 ) -> ConfigurationVersion:
-    """A new draft of a text, kept even when it is wrong: its `problems` say what is."""
+    """A new draft of a text, kept even when it is wrong: its `problems` say what is.
+
+    Raises ConfigurationError for a text that cannot be kept at all.
+    """
+    _refuse_unstorable(text)
     document, problems = check_text(kind, name, text)
     with transaction.atomic():
         lock_configuration()
@@ -116,8 +124,9 @@ def save_draft(
     """Put another text into a draft; `expected` is the text_token() that its editor began with.
 
     An approval that was asked for is asked for no longer: it was about the old text. Raises
-    NotADraft and StaleDraft.
+    NotADraft and StaleDraft, and ConfigurationError for a text that cannot be kept at all.
     """
+    _refuse_unstorable(text)
     document, problems = check_text(version.kind, version.name, text)
     with transaction.atomic():
         row = _draft(version)
@@ -131,7 +140,7 @@ def save_draft(
         row.approval_reason = ""
         row.saved_at = Now()
         row.save()
-        audit.record("saved", _in_words(row), by=by, version=row, checksum=row.checksum)
+        audit.record(_SAVED, _in_words(row), by=by, version=row, checksum=row.checksum)
     row.refresh_from_db()
     return row
 
@@ -172,6 +181,13 @@ def text_token(version: ConfigurationVersion) -> str:
     return hashlib.sha256(text_of(version).encode()).hexdigest()[:32]
 
 
+def writers_of(version: ConfigurationVersion) -> set[int]:
+    """Ids of the people whose words it may hold: its author, and who saved it since."""
+    saved = AuditEntry.objects.filter(version=version, action=_SAVED, actor__isnull=False)
+    ids = set(saved.values_list("actor_id", flat=True))
+    return ids if version.author_id is None else ids | {version.author_id}
+
+
 def _draft(version: ConfigurationVersion) -> ConfigurationVersion:
     row = ConfigurationVersion.objects.select_for_update().get(pk=version.pk)
     if not row.is_draft or row.activated_at is not None:
@@ -188,6 +204,13 @@ def _add(*, kind: str, name: str, author: User | None, **values: Any) -> Configu
     )
     audit.record("drafted", _in_words(row), by=author, version=row, origin=row.origin)
     return row
+
+
+def _refuse_unstorable(text: str) -> None:
+    """PostgreSQL holds neither NUL nor half a character."""
+    if _UNSTORABLE.search(text):
+        message = "holds a NUL character or half a character, which cannot be kept"
+        raise ConfigurationError(Problem(pointer="", message=message))
 
 
 def _checksum(document: Mapping[str, Any], text: str) -> str:

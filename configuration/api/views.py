@@ -114,6 +114,8 @@ class VersionDetail(APIView):
             raise Refused(HTTPStatus.PRECONDITION_FAILED, str(exc)) from exc
         except versions.NotADraft as exc:
             raise Refused(HTTPStatus.CONFLICT, str(exc)) from exc
+        except ConfigurationError as exc:
+            raise refused(exc) from exc
         return _answer(saved)
 
     def delete(self, request: Request, pk: int) -> Response:

@@ -217,6 +217,29 @@ def test_an_open_gate_lets_everything_valid_pass_and_its_opening_is_recorded(str
     assert (entry.actor, entry.details) == (author, {"before": "backward", "after": "none"})
 
 
+@pytest.mark.parametrize("kind", ["metrics", "compliance"])
+@pytest.mark.parametrize("text", [": : [", "name: another\n"])
+def test_what_cannot_be_read_does_not_go_live_as_no_rules_at_all(kind, text, author):
+    """Such a text is kept with an empty document, and an empty rule set is a valid one."""
+    active = Versions.get(kind=kind, name="default", status="active")
+    draft = create_draft(kind=kind, name="default", text=text, author=author)
+
+    with pytest.raises(ConfigurationError):
+        activate(draft, by=author)
+
+    active.refresh_from_db()
+    assert active.status == "active"
+
+
+@pytest.mark.parametrize("text", ["name: a\0", "name: \ud800"])
+def test_a_text_that_the_database_cannot_hold_is_refused(draft, author, text):
+    """As a mistake in the text, by drafts that are made and by those that are saved."""
+    with pytest.raises(ConfigurationError, match="cannot be kept"):
+        save_draft(draft, text, by=author)
+    with pytest.raises(ConfigurationError, match="cannot be kept"):
+        create_draft(kind="schema", name="a", text=text)
+
+
 # --- four eyes ------------------------------------------------------------------------------------
 
 
@@ -255,6 +278,20 @@ def test_an_approval_is_about_the_text_that_was_shown(draft, author):
     saved = save_draft(draft, with_note(draft.text, "third"), by=author)
 
     assert (saved.approval_asked_at, saved.approval_reason) == (None, "")
+
+
+@pytest.mark.usefixtures("four_eyes")
+def test_who_saved_a_draft_of_another_does_not_approve_it(draft, other):
+    """What they wrote into it would be read by nobody else."""
+    third = User.objects.create_user("third")
+    saved = save_draft(draft, with_note(draft.text, "third"), by=other)
+    saved = save_draft(saved, with_note(saved.text, "fourth"), by=third)
+
+    for by in (other, third):
+        with pytest.raises(FourEyes):
+            activate(saved, by=by)
+
+    assert activate(saved, by=User.objects.create_user("fifth")).version == saved
 
 
 @pytest.mark.usefixtures("four_eyes")
