@@ -97,7 +97,7 @@ def read_text(text: str, *, label: str = "the text") -> tuple[dict[str, Any], di
     if not isinstance(document, dict):
         raise _problem(f"{label} holds no mapping: it begins with `name: ..`")
     problems = [
-        problem for problem, _ in zip(_unstorable(document, ""), range(_MAX_PROBLEMS), strict=False)
+        problem for problem, _ in zip(unstorable(document), range(_MAX_PROBLEMS), strict=False)
     ]
     if problems:
         raise ConfigurationError(placed(problems, lines))
@@ -149,7 +149,7 @@ def _text(path: Path) -> str:
         raise _problem(f"{path.name} is no YAML or JSON: {exc}") from exc
 
 
-def _unstorable(value: Any, pointer: str) -> Iterator[Problem]:
+def unstorable(value: Any, pointer: str = "") -> Iterator[Problem]:
     """What PostgreSQL's JSON cannot hold."""
     if pointer.count("/") > _MAX_DEPTH:
         yield Problem(pointer=pointer, message=f"stands more than {_MAX_DEPTH} levels deep")
@@ -159,10 +159,10 @@ def _unstorable(value: Any, pointer: str) -> Iterator[Problem]:
                 yield Problem(pointer=pointer, message=f"a key {text}")
                 continue
             place = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
-            yield from _unstorable(item, place)
+            yield from unstorable(item, place)
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _unstorable(item, f"{pointer}/{number}")
+            yield from unstorable(item, f"{pointer}/{number}")
     elif isinstance(value, str):
         if text := _unstorable_text(value):
             yield Problem(pointer=pointer, message=text)

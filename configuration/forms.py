@@ -9,6 +9,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from configuration import validators
 from configuration.bundling import USED_BY, bundle_content
+from configuration.documents import unstorable
 from configuration.models import ConfigurationVersion, Source
 from payflow.lib.errors import ConfigurationError
 
@@ -18,10 +19,24 @@ else:  # generic for the type checker only
     _Form = forms.ModelForm
 
 
+class _JsonField(forms.JSONField):
+    """JSON that can be kept: no halves of characters, and not nested without end."""
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            said = super().to_python(value)
+        except (ValueError, RecursionError) as exc:
+            raise forms.ValidationError("This is no JSON that can be read.") from exc
+        for problem in unstorable(said):
+            raise forms.ValidationError(str(problem))
+        return said
+
+
 class SourceForm(_Form):
     """Checks the settings with the rules of the broker type."""
 
     class Meta:
+        field_classes = {"settings": _JsonField, "route_table": _JsonField}
         model = Source
         fields = [
             "name",

@@ -57,6 +57,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "payflow.nul_middleware.RefuseNul",
 ]
 ROOT_URLCONF = "payflow.urls"
 WSGI_APPLICATION = "payflow.wsgi.application"
@@ -229,7 +230,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["payflow.lib.api.access.Permitted"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [
-        "rest_framework.parsers.JSONParser",
+        "payflow.lib.api.wire.JsonParser",
         "payflow.lib.api.wire.YamlParser",
     ],
     "DEFAULT_PAGINATION_CLASS": "payflow.lib.api.wire.NewestFirst",

@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -33,6 +33,8 @@ from configuration.models import Activation, AuditEntry, ConfigurationVersion
 from payflow.lib.api.problems import Refused, as_json, refused
 from payflow.lib.errors import ConfigurationError
 
+#: of the number of a row
+_MAX_DIGITS: Final = 19
 _VIEW: Final = "configuration.view_configurationversion"
 _ADD: Final = "configuration.add_configurationversion"
 _CHANGE: Final = "configuration.change_configurationversion"
@@ -172,7 +174,7 @@ class Difference(APIView):
         same = ConfigurationVersion.objects.filter(kind=new.kind, name=new.name)
         if given is None:
             return same.filter(status="active").first()
-        if not given.isdecimal():
+        if not given.isdecimal() or len(given) > _MAX_DIGITS:
             raise ValidationError({"against": "must be the id of a version"})
         return get_object_or_404(same, pk=given)
 
@@ -270,7 +272,10 @@ def _text(sent: dict[str, Any]) -> str:
     if "text" in sent:
         text: str = sent["text"]
         return text
-    return json.dumps(sent["document"], indent=2, ensure_ascii=False) + "\n"
+    try:
+        return json.dumps(sent["document"], indent=2, ensure_ascii=False) + "\n"
+    except RecursionError as exc:
+        raise ParseError("not to be read: it is nested too deeply") from exc
 
 
 def _told(text: str) -> Written:

@@ -12,6 +12,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from payflow.lib.errors import ConfigurationError, Problem
+from payflow.lib.nul import WHY_NOT, is_about_nul
 
 CONTENT_TYPE: Final = "application/problem+json"
 
@@ -39,6 +40,8 @@ def handle(exc: Exception, context: dict[str, Any]) -> Response | None:  # noqa:
         exc = exceptions.NotFound("There is no such thing.")
     elif isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied()
+    elif is_about_nul(exc):
+        exc = exceptions.ParseError(WHY_NOT)
     if not isinstance(exc, exceptions.APIException):
         return None
     status = HTTPStatus(exc.status_code)
