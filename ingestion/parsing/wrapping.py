@@ -83,23 +83,15 @@ class Wrapping:
         except RecursionError as exc:
             raise self._rejected(Reason.TOO_DEEP, f"at most {MAX_DEPTH} levels", "more") from exc
 
-    def inner(self, body: bytes) -> bytes | None:
-        """The bytes that are carried; None where there are none or they cannot be decoded."""
-        try:
-            holder = self._holder(read_object(body))
-            text = holder[self.path[-1]] if holder is not None else None
-            return self._decode(text) if isinstance(text, str) else None
-        except Rejected:
-            return None
+    def carried(self, text: str) -> bytes:
+        """The bytes that a text carries. Raises Rejected when it cannot be decoded."""
+        return self._decode(text)
 
-    def replace_inner(self, body: bytes, inner: bytes) -> bytes:
-        """The message with other bytes in the place of what inner() gave."""
-        envelope = read_object(body)
-        holder = self._holder(envelope)
-        if holder is not None:
-            is_plain = self.encoding == "none"
-            holder[self.path[-1]] = inner.decode() if is_plain else base64.b64encode(inner).decode()
-        return to_json(envelope).encode()
+    def carrying(self, data: bytes) -> str:
+        """A text that carries these bytes."""
+        if self.encoding == "none":
+            return data.decode(errors="surrogatepass")
+        return base64.b64encode(data).decode()
 
     def _holder(self, envelope: JsonObject) -> JsonObject | None:
         """The object that holds the text; None when the envelope has none."""

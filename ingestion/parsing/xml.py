@@ -23,6 +23,8 @@ from xml.parsers import expat
 from ingestion.parsing.reading import MAX_DEPTH, JsonNumber, JsonObject, JsonValue
 
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)\Z")
+#: attributes that say how an element is read, and are no members
+_RAILS: Final = frozenset({"type", "nil"})
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -32,6 +34,21 @@ class XmlRefused(Exception):
 
 def read_xml(data: bytes) -> JsonObject:
     """{name of the root: its value}. Raises XmlRefused."""
+    root = read_elements(data).root
+    return JsonObject([(root.name, root.value())])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elements:
+    """An XML document as it was read."""
+
+    root: Element
+    #: comments and processing instructions: what no value holds
+    asides: list[str]
+
+
+def read_elements(data: bytes) -> Elements:
+    """The elements of a document. Raises XmlRefused."""
     reader = _Reader()
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -39,6 +56,8 @@ def read_xml(data: bytes) -> JsonObject:
     parser.StartElementHandler = reader.begin
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.add_text
+    parser.CommentHandler = reader.asides.append
+    parser.ProcessingInstructionHandler = reader.add_instruction
     try:
         parser.Parse(data, True)
     except expat.ExpatError as exc:
@@ -46,7 +65,7 @@ def read_xml(data: bytes) -> JsonObject:
     except (LookupError, ValueError) as exc:
         # what Python's codecs say of the encoding that the declaration names
         raise XmlRefused("an encoding that is not known") from exc
-    return reader.root()
+    return Elements(root=reader.document.children[0], asides=reader.asides)
 
 
 def _refuse_doctype(*_: object) -> None:
@@ -54,25 +73,35 @@ def _refuse_doctype(*_: object) -> None:
 
 
 @dataclass(slots=True)
-class _Element:
+class Element:
+    """One element with what is in it."""
+
     name: str
     attributes: dict[str, str]
-    children: list[tuple[str, JsonValue]] = field(default_factory=list)
+    children: list[Element] = field(default_factory=list)
+    #: before, between and behind the children
     texts: list[str] = field(default_factory=list)
 
+    @property
+    def is_array(self) -> bool:
+        """Whether its children are a list, without their names."""
+        return self.attributes.get("type") == "array"
+
     def value(self) -> JsonValue:
-        kind = self.attributes.pop("type", "")
-        if self.attributes.pop("nil", "") == "true":
+        """What it is as JSON."""
+        others = {name: text for name, text in self.attributes.items() if name not in _RAILS}
+        kind = self.attributes.get("type", "")
+        if self.attributes.get("nil") == "true":
             return None
-        if kind == "array":
-            return [value for _, value in self.children]
+        if self.is_array:
+            return [child.value() for child in self.children]
         text = "".join(self.texts).strip()
-        if not self.children and not self.attributes:
+        if not self.children and not others:
             return _typed(text, kind)
-        members: list[tuple[str, JsonValue]] = [(f"@{k}", v) for k, v in self.attributes.items()]
+        members: list[tuple[str, JsonValue]] = [(f"@{k}", v) for k, v in others.items()]
         by_name: dict[str, list[JsonValue]] = {}
-        for name, value in self.children:
-            by_name.setdefault(name, []).append(value)
+        for child in self.children:
+            by_name.setdefault(child.name, []).append(child.value())
         members += [(name, vs[0] if len(vs) == 1 else vs) for name, vs in by_name.items()]
         if text:
             members.append(("#text", _typed(text, kind)))
@@ -89,18 +118,20 @@ def _typed(text: str, kind: str) -> JsonValue:
 
 class _Reader:
     def __init__(self) -> None:
-        self._open = [_Element("", {})]
+        self.document = Element("", {})
+        self.asides: list[str] = []
+        self._open = [self.document]
 
     def begin(self, name: str, attributes: dict[str, str]) -> None:
         if len(self._open) > MAX_DEPTH:
             raise XmlRefused(f"more than {MAX_DEPTH} levels")
-        self._open.append(_Element(name, attributes))
+        self._open.append(Element(name, attributes))
 
-    def end(self, name: str) -> None:
-        self._open[-2].children.append((name, self._open.pop().value()))
+    def end(self, _name: str) -> None:
+        self._open[-2].children.append(self._open.pop())
 
     def add_text(self, text: str) -> None:
         self._open[-1].texts.append(text)
 
-    def root(self) -> JsonObject:
-        return JsonObject(self._open[0].children)
+    def add_instruction(self, target: str, text: str) -> None:
+        self.asides.append(f"{target} {text}")

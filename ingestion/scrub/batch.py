@@ -1,5 +1,6 @@
 """Scrubs one batch: find candidates in the columns, mask those, keep a keyed hash of each original.
 
+0. What messages carry as a text is masked by itself, where a schema opens it (`wrapped`).
 1. Two column scans name the messages that may hold card data (`candidates`).
 2. A candidate is masked token by token when it is JSON (`document`), as text otherwise (`text`).
 3. What was changed gets a hit: the kinds found and the HMAC of the body as it came.
@@ -8,13 +9,14 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ingestion.parsing.wrapping import Wrapping
 from ingestion.scrub.candidates import find_candidates
 from ingestion.scrub.document import NotJsonError, mask_document
 from ingestion.scrub.text import mask_runs, mask_text
+from ingestion.scrub.wrapped import mask_inside
 
 _Value = TypeVar("_Value", bytes, bytes | None)
 
@@ -64,9 +66,10 @@ def scrub(
     """
     spared = frozenset(path.replace("[]", "").encode() for path in rules.spared)
     changes: dict[int, set[str]] = {}
-    clean_bodies = _scrub_column(bodies, spared, changes)
+    clean_bodies, carried = bodies, _Carried()
     for wrapping in rules.wrappings:
-        clean_bodies = _scrub_inside(clean_bodies, wrapping, spared, changes)
+        clean_bodies = _scrub_inside(clean_bodies, wrapping, spared, changes, carried)
+    clean_bodies = _scrub_column(clean_bodies, spared, changes, carried)
     clean_keys = _scrub_column(keys, None, changes) if keys else keys
     spared_headers = frozenset(name.encode() for name in rules.spared_headers)
     clean_headers = _scrub_column(headers, spared_headers, changes) if headers else headers
@@ -80,28 +83,43 @@ def scrub(
     return Scrubbed(bodies=clean_bodies, keys=clean_keys, headers=clean_headers, hits=hits)
 
 
+@dataclass(slots=True)
+class _Carried:
+    """Which messages carry texts that were masked by themselves, at which paths."""
+
+    #: paths by message index
+    done: dict[int, set[bytes]] = field(default_factory=dict)
+
+    def spared(self, index: int, spared: frozenset[bytes]) -> frozenset[bytes]:
+        return spared | self.done[index] if index in self.done else spared
+
+
 def _scrub_inside(
     bodies: list[bytes],
     wrapping: Wrapping,
     spared: frozenset[bytes],
     changes: dict[int, set[str]],
+    carried: _Carried,
 ) -> list[bytes]:
-    """Bodies with what they carry masked too; the same list where nothing was."""
-    inner = [wrapping.inner(body) for body in bodies]
-    below = b".".join(name.encode() for name in wrapping.path) + b"."
-    spared_inside = frozenset(p.removeprefix(below) for p in spared if p.startswith(below))
-    found: dict[int, set[str]] = {}
-    masked = _scrub_column(inner, spared_inside, found)
-    for index, kinds in found.items():
-        changes.setdefault(index, set()).update(kinds)
-    return [
-        wrapping.replace_inner(body, clean) if index in found and clean is not None else body
-        for index, (body, clean) in enumerate(zip(bodies, masked, strict=True))
-    ]
+    """Bodies with what they carry masked; the same list where nothing was."""
+    path = b".".join(name.encode() for name in wrapping.path)
+    result = bodies
+    for index, body in enumerate(bodies):
+        inside = mask_inside(body, wrapping, spared)
+        if inside.is_read:
+            carried.done.setdefault(index, set()).add(path)
+        if inside.kinds:
+            result = list(bodies) if result is bodies else result
+            result[index] = inside.body
+            changes.setdefault(index, set()).update(inside.kinds)
+    return result
 
 
 def _scrub_column(
-    column: list[_Value], spared: frozenset[bytes] | None, changes: dict[int, set[str]]
+    column: list[_Value],
+    spared: frozenset[bytes] | None,
+    changes: dict[int, set[str]],
+    carried: _Carried | None = None,
 ) -> list[_Value]:
     """The masked column, or the same object; adds the kinds found to `changes`.
 
@@ -115,7 +133,8 @@ def _scrub_column(
             continue
         if index in candidates.runs_only and mask_runs(value) is value:
             continue  # an id or a time: most candidates end here, without being walked
-        result, kinds = _mask(value, None if index in candidates.broken else spared)
+        paths = spared if spared is None or carried is None else carried.spared(index, spared)
+        result, kinds = _mask(value, None if index in candidates.broken else paths)
         if kinds:
             masked[index] = result
             changes.setdefault(index, set()).update(kinds)

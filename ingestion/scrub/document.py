@@ -55,6 +55,23 @@ def mask_document(body: bytes, spared: frozenset[bytes]) -> tuple[bytes, set[str
     return b"".join((*pieces, body[done:])), kinds
 
 
+def mask_named(value: bytes, names: list[bytes]) -> tuple[bytes, set[str]]:
+    """A text without card data and the kinds found, by the names of its field and those around."""
+    return _mask_scalar(_STRING, value, names)
+
+
+def strings_at(body: bytes, place: tuple[bytes, ...]) -> list[tuple[int, int] | None]:
+    """Start and end of every string at a path, without quotes; None for every number there.
+
+    Raises NotJsonError.
+    """
+    return [
+        (start, end) if kind == _STRING else None
+        for kind, start, end, path in _scalars(body)
+        if kind != _KEY and tuple(path) == place
+    ]
+
+
 def _mask_scalar(kind: int, value: bytes, path: list[bytes]) -> tuple[bytes, set[str]]:
     if kind != _KEY and path and (secret := _secret(path, value)):
         blank = b"***" if kind == _STRING else b"0"

@@ -52,8 +52,11 @@ _CVV = re.compile(
 )
 
 
-def mask_text(text: bytes) -> tuple[bytes, set[str]]:
-    """The text without card data and the kinds found; the same object where there is none."""
+def mask_text(text: bytes, *, numbers: bool = True) -> tuple[bytes, set[str]]:
+    """The text without card data and the kinds found; the same object where there is none.
+
+    Without `numbers`, card numbers that stand by themselves are left.
+    """
     kinds: set[str] = set()
     if _count_digits(text) < _FEWEST_DIGITS:
         return text, kinds
@@ -61,7 +64,7 @@ def mask_text(text: bytes) -> tuple[bytes, set[str]]:
     # This order: a track is the widest; a CVV rule before the card rule would take the first four
     # digits of a number that stands behind the word and show the other twelve.
     for kind, rule in (("track", _mask_tracks), ("pan", _mask_numbers), ("cvv", _mask_cvv)):
-        result = rule(masked)
+        result = rule(masked) if numbers or kind != "pan" else masked
         if result != masked:
             kinds.add(kind)
             masked = result
