@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.forms.fields import InvalidJSONInput
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from configuration import validators
@@ -30,6 +31,14 @@ class _JsonField(forms.JSONField):
         for problem in unstorable(said):
             raise forms.ValidationError(str(problem))
         return said
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """What is shown again: as it was typed, where it cannot be read."""
+        try:
+            self.to_python(data)
+        except forms.ValidationError:
+            return InvalidJSONInput(data)
+        return super().bound_data(data, initial)
 
 
 class SourceForm(_Form):
