@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.auth.models import User
 
 from configuration.models import AuditEntry, ConfigurationVersion
+
+#: characters that a row has for what was done to
+_MAX_TARGET: Final = 128
 
 
 def record(
@@ -19,5 +22,5 @@ def record(
 ) -> AuditEntry:
     """Note an action in the transaction that does it; `details` never hold payload or secrets."""
     return AuditEntry.objects.create(
-        actor=by, action=action, target=target, version=version, details=details
+        actor=by, action=action, target=target[:_MAX_TARGET], version=version, details=details
     )

@@ -20,6 +20,7 @@ from configuration.remote.found import (
     Found,
     Unreachable,
     found_text,
+    key_of,
     without_rivals,
 )
 from payflow.lib.env import BadEnvironment
@@ -108,7 +109,7 @@ class AppConfiguration:
         )
 
     def _found(self, key: str, text: str) -> Found:
-        shown = f"{key} ({self._label})" if self._label else key
+        shown = key_of(f"{key} ({self._label})" if self._label else key)
         match = _KEY.fullmatch(key)
         if match is None:
             problem = "no key of a document: those are like schemas:NAME:v1, metrics:NAME:v1"

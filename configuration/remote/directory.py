@@ -17,6 +17,7 @@ from configuration.remote.found import (
     Found,
     Unreachable,
     found_text,
+    key_of,
     without_rivals,
 )
 
@@ -62,7 +63,7 @@ def _entry(
     try:
         status = path.stat()
     except OSError as exc:
-        return (0, 0, 0), Found(key=path.name, problem=f"cannot be read: {exc.strerror}")
+        return (0, 0, 0), Found(key=key_of(path.name), problem=f"cannot be read: {exc.strerror}")
     if not stat.S_ISREG(status.st_mode):
         return None
     look = (status.st_mtime_ns, status.st_size, status.st_ino)
@@ -76,6 +77,6 @@ def _entry(
 def _document(path: Path) -> Found:
     try:
         with path.open("rb") as file:
-            return found_text(path.name, file.read(ENOUGH))
+            return found_text(key_of(path.name), file.read(ENOUGH))
     except OSError as exc:
-        return Found(key=path.name, problem=f"cannot be read: {exc.strerror}")
+        return Found(key=key_of(path.name), problem=f"cannot be read: {exc.strerror}")

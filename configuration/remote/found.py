@@ -14,6 +14,8 @@ from payflow.lib.errors import ConfigurationError, Retryable
 MAX_DOCUMENTS: Final = 200
 #: bytes
 _MAX_SIZE: Final = 2**20
+#: characters that the database has for a key
+_MAX_KEY: Final = 256
 #: as many bytes show that a document is too large
 ENOUGH: Final = _MAX_SIZE + 1
 
@@ -55,6 +57,12 @@ class Origin(Protocol):
 
     def read(self) -> list[Found]:
         """All that is there now. Raises Unreachable."""
+
+
+def key_of(name: str) -> str:
+    """What a document is called here: a file's name need be no text, and a key may be too long."""
+    key = name.encode(errors="backslashreplace").decode()
+    return key if len(key) <= _MAX_KEY else f"{key[: _MAX_KEY - 17]} {text_checksum(key)[:16]}"
 
 
 def text_checksum(text: str) -> str:

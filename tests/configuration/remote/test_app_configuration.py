@@ -400,3 +400,18 @@ def test_the_host_of_an_address():
     assert endpoint_of("https://acme.azconfig.io") == "acme.azconfig.io"
     text = "Endpoint=https://acme.azconfig.io;Id=x;Secret=aGk="
     assert endpoint_of(text) == "acme.azconfig.io"
+
+
+def test_a_key_that_is_too_long_keeps_no_other_from_being_taken(
+    store: AppConfiguration, look: Look, schema: Schema
+):
+    """Keys of that store may have thousands of characters."""
+    for end in ("b", "c"):
+        store.put(f"compliance:{'a' * 400}{end}", "x")
+    store.put(KEY, schema())
+
+    look()
+
+    odd = RemoteDocument.objects.exclude(key=KEY)
+    assert [len(row.key) for row in odd] == [256, 256]
+    assert states() == ["active"]

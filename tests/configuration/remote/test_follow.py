@@ -420,3 +420,39 @@ def test_the_task_looks(write: Write, schema: Schema):
 
     assert states() == ["active"]
     assert follower("directory").origin.title in Versions.get(name="acme").origin
+
+
+# --- names that are no names ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [f"{'a' * 250}.yaml", os.fsdecode(b"\xff.yaml"), f"{os.fsdecode(bytes([255]) * 200)}.yml"],
+)
+def test_a_file_with_an_odd_name_keeps_no_other_from_being_taken(
+    name: str, write: Write, follow: Follow, schema: Schema
+):
+    """It is refused under a name that can be written down; what is sound goes live."""
+    file = write(name, "no: document")
+    write("zebra.yaml", schema())
+
+    follow()
+    (odd,) = RemoteDocument.objects.exclude(key="zebra.yaml")
+    file.unlink()
+    follow()
+
+    assert odd.problems
+    assert states() == ["active"]
+    assert AuditEntry.objects.filter(action="no longer found", target=odd.key[:128]).exists()
+
+
+def test_a_file_with_a_wrong_tag_keeps_no_other_from_being_taken(
+    write: Write, follow: Follow, schema: Schema
+):
+    write("a.yaml", "name: a\nmetrics: !!bool maybe\n")
+    write("zebra.yaml", schema())
+
+    follow()
+
+    assert states() == ["active"]
+    assert "no bool" in problems("a.yaml")
