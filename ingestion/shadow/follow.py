@@ -23,7 +23,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from ingestion.models import Shadow, ShadowCell
+from ingestion.models import Shadow, ShadowCell, ShadowFinding
 from ingestion.shadow.batches import next_batches, settled_until, to_skip
 from ingestion.shadow.lifecycle import end, sources_of
 from ingestion.shadow.sides import look_at
@@ -40,8 +40,9 @@ SLICE_S: Final = 1.5
 _CLAIM: Final = timedelta(seconds=30)
 #: rest after the archive did not answer
 _AWAY: Final = timedelta(seconds=5)
-#: windows and groups of both sides that one shadow keeps
+#: windows and groups of both sides that one shadow keeps, and events with findings
 MOST_CELLS: Final = 200_000
+MOST_FINDINGS: Final = 200_000
 #: seconds over which the present share is measured
 LATELY_S: Final = 60
 
@@ -99,6 +100,9 @@ def _end_if_due(shadow: Shadow) -> bool:
         return end(shadow, State.ENDED)
     if ShadowCell.objects.filter(shadow=shadow).count() > MOST_CELLS:
         error = f"It has more than {MOST_CELLS:,} windows and groups: what it saw until then stays."
+        return end(shadow, State.STOPPED, error=error)
+    if ShadowFinding.objects.filter(shadow=shadow).count() > MOST_FINDINGS:
+        error = f"It has more than {MOST_FINDINGS:,} findings: what it saw until then stays."
         return end(shadow, State.STOPPED, error=error)
     return False
 

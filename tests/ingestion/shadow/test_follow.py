@@ -238,6 +238,25 @@ def test_too_many_windows_end_it(shadow, ingest, event, monkeypatch):
     assert "more than 1 windows" in shadow.error
 
 
+def test_too_many_findings_end_it(ready, ingest, event, monkeypatch):
+    """A rule that finds every event must not fill the database either."""
+
+    def change(document):
+        rule(document, "aml_large_amount", "rules")["where"] = "amount >= 1"
+
+    monkeypatch.setattr(follow, "MOST_FINDINGS", 1)
+    shadow = start(draft_of("compliance", change), minutes=15, share=50, by=None)
+    ingest([event(n) for n in range(3)])
+    catch_up(shadow)
+    ingest([event(n) for n in range(3, 6)])
+
+    catch_up(shadow)
+
+    assert shadow.state == "stopped"
+    assert "more than 1 findings" in shadow.error
+    assert ShadowFinding.objects.count() == 3
+
+
 def test_an_unknown_error_fails_it_without_its_text(shadow, ingest, event, monkeypatch):
     """Texts of errors may quote payload."""
 
