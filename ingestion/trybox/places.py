@@ -15,6 +15,8 @@ from ingestion.parsing import Reason, ValidationError
 
 #: errors that are marked at most
 MOST_MARKS: Final = 100
+#: characters of a path that is looked for: all paths of a long one's parts take too long to write
+LONGEST_PATH: Final = 2_000
 _TOKEN: Final = re.compile(r'(?P<text>"(?:[^"\\]|\\.)*+")|(?P<sign>[\[\]{},:])|[^\s\[\]{},:"]+')
 
 
@@ -41,6 +43,9 @@ class _Level:
     wants_name: bool = True
 
     def member(self) -> str:
+        """The path of what comes next; what is too long goes no further."""
+        if len(self.path) > LONGEST_PATH:
+            return self.path
         if self.is_array:
             return f"{self.path}[{self.number}]"
         return f"{self.path}.{self.name}" if self.path else self.name
@@ -53,7 +58,7 @@ def marks(text: str, errors: Iterable[tuple[str, ValidationError]]) -> list[Mark
     for field, error in errors:
         if error.constraint == Reason.INVALID_JSON:
             found.setdefault(_break(text), "")
-        elif field:
+        elif 0 < len(field) <= LONGEST_PATH:
             wanted.add(field)
     if wanted:
         found |= {(start, end): path for path, start, end in spans(text) if path in wanted}
@@ -63,7 +68,8 @@ def marks(text: str, errors: Iterable[tuple[str, ValidationError]]) -> list[Mark
 def spans(text: str) -> Iterator[tuple[str, int, int]]:
     """Path, start and end of every value below the outermost, inner ones first.
 
-    Paths are as errors write them: `report.entries[3].amount`.
+    Paths are as errors write them: `report.entries[3].amount`; one that is longer than LONGEST_PATH
+    is that of what is around it.
     """
     levels: list[_Level] = []
     for token in _TOKEN.finditer(text):

@@ -96,3 +96,13 @@ def test_a_text_full_of_errors_is_marked_in_bounds():
     text = json.dumps({f"f{number}": number for number in range(500)})
 
     assert len(marks(text, [error(f"f{number}") for number in range(500)])) == MOST_MARKS
+
+
+def test_long_names_around_many_values_do_not_take_a_minute():
+    """The paths of all values together would have 50,000,000,000 characters."""
+    names = [f"{number}{'n' * 1_900}" for number in range(250)]
+    around = "".join(f'{{"{name}":' for name in names)
+    text = f"{around}[{'1,' * 100_000}1]{'}' * len(names)}"
+
+    assert sum(len(path) for path, _, _ in spans(text)) < 500_000_000
+    assert marked(text, names[0]) == [text[len(names[0]) + 4 : -1]]
