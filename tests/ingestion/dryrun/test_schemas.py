@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 from unittest.mock import patch
 
@@ -78,6 +79,23 @@ def test_columns_that_read_otherwise_are_named_with_both_values(ingest, event, d
     [column] = result["columns"]
     assert (column["column"], column["events"]) == ("channel", 1)
     assert (column["samples"][0]["old"], column["samples"][0]["new"]) == ("web", "WEB")
+
+
+def test_what_only_the_draft_opens_is_masked_in_the_result(ingest, event, draft, dry_run):
+    """Nobody looked into the text when the message arrived: a result must not show cards in it."""
+    carried = base64.b64encode(b'{"customer": "4111111111111111"}').decode()
+    ingest([event(1, carried=carried)])
+
+    def opens(document: dict[str, Any]) -> None:
+        document["decoder"] = {"inside": "carried", "encoding": "base64"}
+        document["columns"]["customer_id"] = {"path": "carried.customer"}
+        document["json_schema"]["properties"].pop("customer_id", None)
+
+    result = dry_run(draft("schema", opens))
+
+    [column] = [one for one in result["columns"] if one["column"] == "customer_id"]
+    assert column["samples"][0]["new"] == "411111******1111"
+    assert "4111111111111111" not in str(result)
 
 
 def test_nothing_but_the_job_is_written(ingest, event, draft, dry_run):
