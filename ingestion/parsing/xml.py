@@ -22,6 +22,8 @@ from xml.parsers import expat
 
 from ingestion.parsing.reading import MAX_DEPTH, JsonNumber, JsonObject, JsonValue
 
+#: elements and attributes; what one message could hold besides would outlast a lease
+MAX_ELEMENTS: Final = 30_000
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)\Z")
 #: attributes that say how an element is read, and are no members
 _RAILS: Final = frozenset({"type", "nil"})
@@ -121,10 +123,14 @@ class _Reader:
         self.document = Element("", {})
         self.asides: list[str] = []
         self._open = [self.document]
+        self._left = MAX_ELEMENTS
 
     def begin(self, name: str, attributes: dict[str, str]) -> None:
         if len(self._open) > MAX_DEPTH:
             raise XmlRefused(f"more than {MAX_DEPTH} levels")
+        self._left -= 1 + len(attributes)
+        if self._left < 0:
+            raise XmlRefused(f"more than {MAX_ELEMENTS} elements and attributes")
         self._open.append(Element(name, attributes))
 
     def end(self, _name: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ingestion.parsing.schema import compile_schema
 from ingestion.parsing.wrapping import Wrapping
-from ingestion.parsing.xml import XmlRefused, read_xml
+from ingestion.parsing.xml import MAX_ELEMENTS, XmlRefused, read_xml
 from ingestion.scrub import ScrubRules, scrub
 from payflow.lib.errors import ConfigurationError
 
@@ -85,6 +85,16 @@ def test_xml_within_a_message_is_part_of_its_event():
         ({"encoding": "base64", "format": "xml"}, b64(b"<a>"), "invalid_xml"),
         ({"encoding": "base64", "format": "xml"}, b64(b"<!DOCTYPE a><a/>"), "invalid_xml"),
         ({"encoding": "base64", "format": "xml"}, b64(b"<a>" * 5000), "invalid_xml"),
+        (
+            {"encoding": "base64", "format": "xml"},
+            b64(b"<a>" + b"<b/>" * MAX_ELEMENTS + b"</a>"),
+            "invalid_xml",
+        ),
+        (
+            {"encoding": "base64", "format": "xml"},
+            b64(b"<a " + b" ".join(b'a%d=""' % n for n in range(MAX_ELEMENTS)) + b"/>"),
+            "invalid_xml",
+        ),
         *(
             ({"encoding": "base64", "format": "xml"}, b64(declared), "invalid_xml")
             for name in ("no-such", "shift_jis", "idna", "undefined", "rot13", "utf-7")
