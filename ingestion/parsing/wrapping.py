@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,6 +29,8 @@ from ingestion.parsing.reading import (
 from ingestion.parsing.reasons import Reason, ValidationError, problem
 from ingestion.parsing.xml import XmlRefused, read_xml
 
+#: what UTF-8 cannot hold
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _KEYS: Final = frozenset({"inside", "encoding", "format"})
 _ENCODINGS: Final = ("none", "base64")
 _FORMATS: Final = ("json", "xml")
@@ -162,8 +165,14 @@ def to_json(value: JsonValue) -> str:
     if isinstance(value, JsonNumber):
         return value.literal
     if isinstance(value, dict):
-        members = (f"{json.dumps(name)}:{to_json(item)}" for name, item in value.items())
+        members = (f"{_quoted(name)}:{to_json(item)}" for name, item in value.items())
         return "{" + ",".join(members) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(to_json, value)) + "]"
-    return json.dumps(value)
+    return _quoted(value)
+
+
+def _quoted(value: str | bool | None) -> str:
+    """Escaped only where it must be: escapes could make a message too large to be read."""
+    text = json.dumps(value, ensure_ascii=False)
+    return json.dumps(value) if _SURROGATE.search(text) else text

@@ -116,6 +116,16 @@ def test_what_cannot_be_opened_fails_with_its_reason(decoder, text, reason):
     assert (1, 0) not in parsed.failures or decoder.get("format") == "xml"
 
 
+@pytest.mark.parametrize("note", ["\u4e2d" * 250_000, "\ud800", "\u2028\x7f\U0001f600"])
+def test_an_event_in_any_script_is_as_large_as_it_came(note):
+    """Written anew with escapes it would be twice as large, and fail as too large."""
+    text = json.dumps({"id": "a", "amount": 1, "note": note}, ensure_ascii="\ud800" in note)
+
+    parsed = schema(encoding="base64").parse([envelope(b64(text.encode()))])
+
+    assert parsed.failures == {}
+
+
 def test_an_envelope_without_the_text_is_judged_as_it_is():
     """A route may leave it to others; else what the mapping misses is named."""
     parsed = schema().parse([b'{"sent_at": "2026-03-01T10:00:00Z"}'])
