@@ -65,14 +65,15 @@ def _mask_carried(
         if written == "json":
             return *mask_document(data, spared), True
         return *_mask_xml(data, spared), True
-    except (NotJsonError, XmlRefused):
+    except (NotJsonError, XmlRefused, RecursionError):
         return *mask_text(data), False
 
 
 def _mask_xml(data: bytes, spared: frozenset[bytes]) -> tuple[bytes, set[str]]:
     elements = read_elements(data)
     masker = _XmlMasker(spared)
-    text = masker.write(elements.root, [], [])
+    place = [elements.root.name.encode()]
+    text = masker.write(elements.root, place, place)
     for aside in elements.asides:
         masker.kinds |= mask_text(aside.encode())[1]
     # <field name="cvv">123</field>: what only stands side by side; ids were spared above
@@ -88,27 +89,25 @@ class _XmlMasker:
         self.kinds: set[str] = set()
 
     def write(self, element: Element, names: list[bytes], path: list[bytes]) -> str:
-        """`names` are those of the elements around, `path` is where the event has them."""
-        name = self._name(element.name)
-        names, path = [*names, name.encode()], [*path, name.encode()]
-        return self._write_as(name, element, names, path)
+        """`names` are those of the elements, up to this one, and `path` is where the event has it.
 
-    def _write_as(self, name: str, element: Element, names: list[bytes], path: list[bytes]) -> str:
-        attributes = "".join(
-            f" {self._name(key)}="
-            + quoteattr(self._value(text, [*names, key.encode()], [*path, f"@{key}".encode()]))
-            for key, text in element.attributes.items()
-        )
+        One frame a level: as deep as it is read.
+        """
+        name = self._name(element.name)
+        text = f"<{name}"
+        for key, value in element.attributes.items():
+            at = f"@{key}".encode()
+            masked = self._value(value, [*names, key.encode()], [*path, at])
+            text += f" {self._name(key)}={quoteattr(masked)}"
         is_bare = not element.children and not element.attributes.keys() - {"type", "nil"}
         own = path if is_bare else [*path, b"#text"]
-        text = escape(self._value("".join(element.texts), names, own), {"\r": "&#13;"})
-        children = "".join(
-            self._write_as(self._name(child.name), child, [*names, child.name.encode()], path)
-            if element.is_array
-            else self.write(child, names, path)
-            for child in element.children
-        )
-        return f"<{name}{attributes}>{text}{children}</{name}>"
+        within = self._value("".join(element.texts), names, own)
+        pieces = [text, ">", escape(within, {"\r": "&#13;"})]
+        for child in element.children:
+            below = child.name.encode()
+            place = path if element.is_array else [*path, below]
+            pieces.append(self.write(child, [*names, below], place))
+        return "".join((*pieces, f"</{name}>"))
 
     def _value(self, text: str, names: list[bytes], path: list[bytes]) -> str:
         if b".".join(path) in self._spared:

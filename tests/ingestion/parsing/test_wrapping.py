@@ -328,6 +328,18 @@ def test_no_way_to_write_xml_hides_card_data(carried, codec):
     assert not again.hits
 
 
+@pytest.mark.parametrize("begin", ["<a>", '<a type="array">', "<a> <b/>"])
+def test_xml_is_masked_as_deep_as_it_is_read(begin):
+    """An exception would stop the partition; a value that is read must have been masked."""
+    wrapping = Wrapping(path=("payload",), encoding="base64", format="xml")
+    deep = begin * 299 + "<card>4111&#49;11111111111</card>" + "</a>" * 299
+    body = envelope(b64(deep.encode()))
+
+    scrubbed = scrub([body], None, None, rules=ScrubRules(wrappings=(wrapping,)), key=b"k")
+
+    assert b"411111******1111" in base64.b64decode(json.loads(scrubbed.bodies[0])["payload"])
+
+
 def test_card_data_is_found_in_what_will_fail():
     """A name that is there twice, a message that is too large, a text that is not what it says."""
     wrapping = Wrapping(path=("payload",), encoding="base64", format="json")
