@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Hashable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 import yaml
@@ -31,6 +32,8 @@ _WORDS: Final = (
     ("null", re.compile(r"(?:~|null|Null|NULL|)\Z"), "~nN"),
 )
 _MAX_DIGITS: Final = 4_000
+#: keys and values; reading so many takes two seconds
+_MAX_NODES: Final = 50_000
 #: characters of all pointers of a text; they would outgrow memory where long keys hold many parts
 _MAX_POINTERS: Final = 2**22
 
@@ -47,10 +50,9 @@ class Unreadable(ValueError):
 def load(text: str) -> tuple[Any, dict[str, int]]:
     """(what the text says, JSON pointer -> line from 1); raises Unreadable."""
     try:
-        return _as_json(text), _lines_of_json(text)
-    except (ValueError, RecursionError):
-        pass  # most documents are YAML; and what is wrong is said better of YAML
-    try:
+        with suppress(ValueError, RecursionError):
+            return _as_json(text), _lines_of_json(text)
+        # most documents are YAML; and what is wrong is said better of YAML
         return _as_yaml(text)
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
@@ -62,8 +64,26 @@ def load(text: str) -> tuple[Any, dict[str, int]]:
         raise Unreadable("it is nested too deeply") from exc
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML, only stricter."""
+class _TooMany(yaml.MarkedYAMLError):
+    """A text of more parts than a document has."""
+
+
+class _Counting(yaml.SafeLoader):
+    """Safe YAML with an end: what is read in Python takes its time."""
+
+    nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.nodes += 1
+        if self.nodes > _MAX_NODES:
+            place = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            message = f"it holds more than {_MAX_NODES:,} keys and values"
+            raise _TooMany(None, None, message, place)
+        return super().compose_node(parent, index)
+
+
+class _Loader(_Counting):
+    """The same, only stricter."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
@@ -138,7 +158,9 @@ def _no_constant(name: str) -> Any:
 def _lines_of_json(text: str) -> dict[str, int]:
     try:
         # between values, a tab is as good as a space
-        node = yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)
+        node = yaml.compose(text.replace("\t", " "), Loader=_Counting)
+    except _TooMany:
+        raise
     except (yaml.YAMLError, RecursionError):
         return {}
     return _places(node) if node else {}

@@ -29,6 +29,7 @@ import polars as pl
 from metrics.columns import TRANSACTION_COLUMNS
 from metrics.compliance import compile_compliance
 from metrics.expressions import Kind, compile_expression, kind_of
+from metrics.reading import MAX_RULES
 from metrics.rules import compile_metrics, ordinary
 from payflow.lib.errors import ConfigurationError, Problem
 
@@ -60,9 +61,12 @@ def check_rules(
     `kind` is metrics or compliance. Raises ConfigurationError: with the pointer to the first rule
     that takes too long or ends the process, else with every problem that the compiler finds.
     """
+    rules = document.get(_RULES[kind])
+    if isinstance(rules, list) and len(rules) > MAX_RULES:  # which the compiler says at once
+        _COMPILERS[kind](document, attributes=attributes)
     request = {
         "kind": kind,
-        "rules": document.get(_RULES[kind]),
+        "rules": rules,
         "attributes": {name: kind_of(dtype) for name, dtype in attributes.items()},
         "limit_s": LIMIT_S,
     }

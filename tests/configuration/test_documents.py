@@ -176,3 +176,12 @@ def test_long_keys_around_many_parts_do_not_outgrow_memory():
         assert tracemalloc.get_traced_memory()[1] < len(key) * parts / 2
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("text", ["name: a\nb: [{}1]", '{{"name": "a", "b": [{}1]}}'])
+def test_more_parts_than_a_document_has_are_not_read(text):
+    """A megabyte of small ones would take half a minute, in YAML and in JSON."""
+    read_text(text.format("1, " * 40_000))
+
+    with pytest.raises(ConfigurationError, match="more than 50,000 keys and values"):
+        read_text(text.format("1, " * 60_000))

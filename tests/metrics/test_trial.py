@@ -102,6 +102,14 @@ def started(monkeypatch) -> list[dict[str, Any]]:
     return options
 
 
+def test_more_rules_than_there_may_be_are_not_tried_at_all(started):
+    """Trying them would take until the patience is over."""
+    with pytest.raises(ConfigurationError, match="at most 500 are allowed"):
+        trial.check_rules("metrics", {"metrics": [GOOD] * 501}, attributes=COMMON_ATTRIBUTES)
+
+    assert not started
+
+
 def test_what_has_passed_is_not_tried_again(started):
     """One process per draft: saving it again costs nothing; a refusal is not remembered."""
     rule = {**GOOD, "description": "Of this test alone."}
