@@ -27,9 +27,10 @@ _MOST_BATCHES: Final = 400
 BEHIND: Final = timedelta(minutes=2)
 CAUGHT_UP: Final = timedelta(minutes=1)
 
+# the time before the locks are read: a commit may take its lock and number just behind the reading;
 # of whom the start is hidden, the longest that a transaction of ours may take is assumed
 _SETTLED = """
-SELECT least(clock_timestamp(), min(coalesce(a.xact_start, now() - interval '2 minutes')))
+SELECT least(statement_timestamp(), min(coalesce(a.xact_start, now() - interval '2 minutes')))
 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.classid = 0 AND l.objid = %(key)s AND l.objsubid = 1
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())

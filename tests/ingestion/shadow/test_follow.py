@@ -15,6 +15,7 @@ from ingestion.shadow import batches, follow, store
 from ingestion.shadow.lifecycle import start
 from ingestion.shadow.sides import look_at
 from metrics.models import MetricWindow, Violation
+from payflow.lib.event_id import first_id_at
 from tests.ingestion.shadow.conftest import draft_of, rule
 
 
@@ -111,6 +112,17 @@ def test_a_batch_counts_once_whoever_comes_first(shadow, ingest, event):
 
     assert written == [True, False]
     assert sums(shadow, is_draft=True) == {"web_volume": 4}
+
+
+def test_the_time_is_older_than_the_locks(ready, monkeypatch):
+    """What is numbered while the locks are read is not settled: it would never be looked at."""
+    slow = batches._SETTLED.replace(
+        "WHERE", "CROSS JOIN (SELECT pg_sleep(0.2)::text AS slept) s WHERE slept = 'x' OR"
+    )
+    monkeypatch.setattr(batches, "_SETTLED", slow)
+    begun = first_id_at(timezone.now() + timedelta(milliseconds=100))
+
+    assert batches.settled_until() < begun
 
 
 def test_many_small_batches_give_the_same_as_one(shadow, ingest, event):
