@@ -103,14 +103,13 @@ class VersionDetail(APIView):
 
     def put(self, request: Request, pk: int) -> Response:
         sent = _checked(SaveDraftShape, request)
-        expected = request.headers.get("If-Match", "").strip().strip('"') or None
         try:
             saved = versions.save_draft(
                 _version(pk),
                 _text(sent),
                 by=_user(request),
                 note=sent.get("note"),
-                expected=expected,
+                expected=_expected(request),
             )
         except versions.StaleDraft as exc:
             raise Refused(HTTPStatus.PRECONDITION_FAILED, str(exc)) from exc
@@ -180,14 +179,20 @@ class Difference(APIView):
 
 
 class Activate(APIView):
-    """POST: make it live. 409 when gate or four eyes refuse, 422 when it is wrong."""
+    """POST: make it live. 409 when gate or four eyes refuse, 422 when it is wrong.
+
+    `If-Match` with the ETag of the text that was looked at: 412 when it was saved again since.
+    """
 
     permissions = {"POST": _ACTIVATE}
 
     def post(self, request: Request, pk: int) -> Response:
-        sent = _checked(ActivateShape, request)
+        version, sent = _version(pk), _checked(ActivateShape, request)
+        if _expected(request) not in (None, versions.text_token(version)):
+            message = f"{version} was saved again meanwhile: look at it once more"
+            raise Refused(HTTPStatus.PRECONDITION_FAILED, message)
         try:
-            entry = activation.activate(_version(pk), by=_user(request), **sent)
+            entry = activation.activate(version, by=_user(request), **sent)
         except (GateClosed, FourEyes) as exc:
             raise refused(exc, HTTPStatus.CONFLICT) from exc
         except ConfigurationError as exc:
@@ -258,6 +263,11 @@ def _user(request: Request) -> User:
 def _version(pk: int) -> ConfigurationVersion:
     rows = ConfigurationVersion.objects.select_related("author", "approval_asked_by")
     return get_object_or_404(rows, pk=pk)
+
+
+def _expected(request: Request) -> str | None:
+    """The text_token() that the caller has seen; None where it does not matter to them."""
+    return request.headers.get("If-Match", "").strip().strip('"') or None
 
 
 def _checked(shape: type[Any], request: Request) -> dict[str, Any]:

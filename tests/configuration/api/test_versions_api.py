@@ -124,6 +124,20 @@ def test_two_editors_are_kept_apart_by_the_etag(api, live):
     assert api.get(f"{_ROOT}{path}").json()["text"].endswith("# first\n")
 
 
+def test_what_was_saved_since_it_was_looked_at_does_not_go_live(api, live):
+    """The approver's ETag is of the text that they read."""
+    draft = send(api, "post", f"versions/{live.pk}/draft/")
+    path, seen = f"versions/{draft.json()['id']}/", draft["ETag"]
+    text = text_of(live).replace("A processed", "An unread")
+    saved = send(api, "put", path, {"text": text})
+
+    refused = send(api, "post", f"{path}activate/", **{"If-Match": seen})
+    taken = send(api, "post", f"{path}activate/", **{"If-Match": saved["ETag"]})
+
+    assert (refused.status_code, taken.status_code) == (412, 200)
+    assert "look at it once more" in refused.json()["detail"]
+
+
 def test_the_difference_is_by_field_with_its_compatibility(api, live):
     """Against the active version where none is named."""
     text = text_of(live).replace("maxLength: 3", "maxLength: 3, pattern: '^[A-Z]+$'")
