@@ -16,6 +16,7 @@ from ingestion.parsing import ValidationError
 from ingestion.parsing.document import Document
 from ingestion.parsing.mapping import read_document
 from ingestion.parsing.paths import label_of
+from ingestion.parsing.reading import Rejected
 from ingestion.routing import NOWHERE
 from ingestion.sources.base import MessageBatch
 from ingestion.trybox.traces import Trace, trace
@@ -129,7 +130,7 @@ def _part(message: MessageBatch, bundle: CompiledBundle, outcome: Outcome, numbe
         explode=label_of(document.explode or ()),
         transaction_id=row["transaction_id"],
         is_late=row["late"],
-        traces=trace(message, document, part=number, values=row),
+        traces=trace(_opened(message, document), document, part=number, values=row),
         given=_given(accepted, bundle),
         findings=[
             Finding(
@@ -156,8 +157,19 @@ def _failed(message: MessageBatch, bundle: CompiledBundle, failed: FailedPart) -
     return replace(
         part,
         explode=label_of(document.explode or ()),
-        traces=trace(message, document, part=failed.part, values=None),
+        traces=trace(_opened(message, document), document, part=failed.part, values=None),
     )
+
+
+def _opened(message: MessageBatch, document: Document) -> MessageBatch:
+    """The message as the mapping reads it: with the text that carries its event opened."""
+    if document.wrapping is None:
+        return message
+    try:
+        bodies = [document.wrapping.open(message.bodies[0])]
+    except Rejected:
+        return message
+    return message.with_bodies(bodies, keys=message.keys, headers=message.headers)
 
 
 def _document(bundle: CompiledBundle, route: int) -> Document:
