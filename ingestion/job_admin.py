@@ -117,7 +117,7 @@ class JobAdmin(ReadOnlyAdmin):
         return render(request, "payflow/job_progress.html", context)
 
     def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if not dry_run_card.may_start(request):
+        if not dry_run_card.may_cancel(request):
             raise PermissionDenied
         job = get_object_or_404(Job, pk=pk)
         if jobs.cancel(job):

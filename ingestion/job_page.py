@@ -118,11 +118,13 @@ def _notices(job: Job, result: dict[str, Any] | None) -> list[Notice]:
 
 
 def _buttons(request: HttpRequest, job: Job) -> list[Button]:
-    if not dry_run_card.may_start(request):
-        return []
     if job.state in (State.QUEUED, State.RUNNING):
+        if not dry_run_card.may_cancel(request):
+            return []
         url = reverse("admin:configuration_job_cancel", args=[job.pk])
         return [Button(label="Cancel", url=url, icon="cancel", posts=True)]
+    if not dry_run_card.may_start(request):
+        return []
     version = job.version
     if version is None or version.status != ConfigurationVersion.Status.DRAFT:
         return []

@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 
 from configuration.models import ConfigurationVersion, Job
 from ingestion import jobs
-from ingestion.dryrun.card import may_start
+from ingestion.dryrun.card import may_cancel, may_start
 from ingestion.dryrun.form import DEFAULT_LAST
 from ingestion.dryrun.run import candidates, new_dry_run
 from ingestion.dryrun.scope import MAX_EVENTS, Scope
@@ -102,9 +102,11 @@ class JobDetail(APIView):
 class CancelJob(APIView):
     """POST: ask a job to end; it does so within a second. 409 when it is over already."""
 
-    permissions = {"POST": "configuration.change_job"}
+    permissions = {"POST": "configuration.view_job"}
 
-    def post(self, request: Request, pk: int) -> Response:  # noqa: ARG002  the framework's
+    def post(self, request: Request, pk: int) -> Response:
+        if not may_cancel(request):
+            raise PermissionDenied
         job = get_object_or_404(Job, pk=pk)
         if not jobs.cancel(job):
             raise Refused(HTTPStatus.CONFLICT, f"{job} is over already: {job.state}.")

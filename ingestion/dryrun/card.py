@@ -30,6 +30,11 @@ def may_start(request: HttpRequest) -> bool:
     )
 
 
+def may_cancel(request: HttpRequest) -> bool:
+    """Who may start one, and who keeps traffic running: a job takes every core."""
+    return may_start(request) or request.user.has_perm("configuration.change_job")
+
+
 def start_url(version: ConfigurationVersion) -> str:
     return reverse("admin:configuration_job_dry_run", args=[version.pk])
 

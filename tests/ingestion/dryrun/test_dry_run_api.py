@@ -94,3 +94,16 @@ def test_who_only_looks_starts_and_cancels_nothing(staff, draft):
     assert post(viewer, "jobs/1/cancel/").status_code == 403
     assert post(Client(), path).status_code == 401
     assert Client().get("/api/v1/jobs/1/").status_code == 401
+
+
+@pytest.mark.parametrize("right", ["activate_configurationversion", "change_job"])
+def test_who_may_cancel_on_the_page_may_by_a_call(staff, draft, right):
+    """Whoever may start a dry run, and whoever keeps traffic running."""
+    client = staff("configuration.view_job", f"configuration.{right}")
+    by_call, by_page = (
+        Job.objects.create(kind="dry_run", title="a", version=draft) for _ in range(2)
+    )
+
+    assert post(client, f"jobs/{by_call.pk}/cancel/").status_code == 202
+    assert client.post(f"/configuration/job/{by_page.pk}/cancel/").status_code == 302
+    assert set(Job.objects.values_list("state", flat=True)) == {"cancelled"}
