@@ -15,7 +15,7 @@ from configuration.bundling import (
     sources_using,
 )
 from configuration.models import Activation, CompatibilityGate, ConfigurationVersion, Source
-from configuration.versions import NotADraft, check_text, text_of, writers_of
+from configuration.versions import NotADraft, check_text, in_words, text_of, writers_of
 from payflow.lib.errors import ConfigurationError, Problem
 
 Kind = ConfigurationVersion.Kind
@@ -126,7 +126,7 @@ def ask_approval(version: ConfigurationVersion, *, by: User, reason: str) -> Non
         row.approval_asked_at, row.approval_asked_by = timezone.now(), by
         row.approval_reason = reason[:512]
         row.save(update_fields=["approval_asked_at", "approval_asked_by", "approval_reason"])
-        audit.record("asked approval of", str(row), by=by, version=row, reason=reason[:512])
+        audit.record("asked approval of", in_words(row), by=by, version=row, reason=reason[:512])
     version.refresh_from_db()
 
 
@@ -233,7 +233,8 @@ def _go_live(
         serials={str(source.pk): source.bundle_serial for source in sources},
     )
     verb = "rolled back to" if is_rollback else "activated"
-    audit.record(verb, str(row), by=by, version=row, activation=entry.pk, reason=reason[:512])
+    target = in_words(row)
+    audit.record(verb, target, by=by, version=row, activation=entry.pk, reason=reason[:512])
     return entry
 
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-import yaml
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max
@@ -21,6 +20,7 @@ from configuration import audit, validators
 from configuration.bundling import checksum, lock_configuration
 from configuration.documents import placed, read_text
 from configuration.models import AuditEntry, ConfigurationVersion
+from configuration.text_edits import as_yaml
 from payflow.lib.errors import ConfigurationError, Permanent, Problem
 
 Kind = ConfigurationVersion.Kind
@@ -140,7 +140,7 @@ def save_draft(
         row.approval_reason = ""
         row.saved_at = Now()
         row.save()
-        audit.record(_SAVED, _in_words(row), by=by, version=row, checksum=row.checksum)
+        audit.record(_SAVED, in_words(row), by=by, version=row, checksum=row.checksum)
     row.refresh_from_db()
     return row
 
@@ -149,7 +149,7 @@ def discard_draft(version: ConfigurationVersion, *, by: User | None) -> None:
     """Delete a draft; its number is not given again while later ones exist. Raises NotADraft."""
     with transaction.atomic():
         row = _draft(version)
-        audit.record("discarded", _in_words(row), by=by, checksum=row.checksum)
+        audit.record("discarded", in_words(row), by=by, checksum=row.checksum)
         row.delete()
 
 
@@ -173,7 +173,7 @@ def text_of(version: ConfigurationVersion) -> str:
     """The YAML of a version: as its author wrote it, or made of its document."""
     if version.text:
         return version.text
-    return yaml.safe_dump(version.document, sort_keys=False, allow_unicode=True, width=100)
+    return as_yaml(version.document)
 
 
 def text_token(version: ConfigurationVersion) -> str:
@@ -202,7 +202,7 @@ def _add(*, kind: str, name: str, author: User | None, **values: Any) -> Configu
     row = ConfigurationVersion.objects.create(
         kind=kind, name=name, number=last + 1, author=author, **values
     )
-    audit.record("drafted", _in_words(row), by=author, version=row, origin=row.origin)
+    audit.record("drafted", in_words(row), by=author, version=row, origin=row.origin)
     return row
 
 
@@ -225,5 +225,6 @@ def _as_json(problems: list[Problem]) -> list[dict[str, str]]:
     return [{"pointer": problem.pointer, "message": problem.message} for problem in problems]
 
 
-def _in_words(version: ConfigurationVersion) -> str:
+def in_words(version: ConfigurationVersion) -> str:
+    """What the audit trail calls it: rule sets of two kinds may have one name."""
     return f"{version.get_kind_display().lower()} {version}"
