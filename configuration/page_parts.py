@@ -20,6 +20,7 @@ ActivationCardBuilder = Callable[[HttpRequest, Activation], Card | None]
 
 _cards: Final[dict[str, list[tuple[int, CardBuilder]]]] = {"main": [], "side": []}
 _buttons: Final[list[tuple[int, ButtonBuilder]]] = []
+_warnings: Final[list[Callable[[ConfigurationVersion], str]]] = []
 _activation_cards: Final[list[ActivationCardBuilder]] = []
 
 
@@ -31,6 +32,16 @@ def add_card(place: Place, order: int, build: CardBuilder) -> None:
 def add_button(order: int, build: ButtonBuilder) -> None:
     """A button in the head of the page."""
     _buttons.append((order, build))
+
+
+def add_warning(build: Callable[[ConfigurationVersion], str]) -> None:
+    """A sentence above the button that makes a draft live."""
+    _warnings.append(build)
+
+
+def warnings(version: ConfigurationVersion) -> list[str]:
+    """What others have to say against making a draft live."""
+    return [said for build in _warnings if (said := build(version))]
 
 
 def add_activation_card(build: ActivationCardBuilder) -> None:

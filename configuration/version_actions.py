@@ -91,7 +91,8 @@ class VersionActions(ReadOnlyAdmin):
             messages.warning(request, f"Saved {saved}; {said} wrong with it still.")
         else:
             messages.success(request, f"Saved {saved}. It is valid.")
-        return redirect(f"{_page(saved)}?{request.GET.urlencode()}#editor")
+        query = request.GET.urlencode()
+        return redirect(f"{_page(saved)}?{query}" if query else _page(saved))
 
     def _refused(
         self, request: HttpRequest, version: ConfigurationVersion, problems: list[Problem]
@@ -283,9 +284,13 @@ def _why_not(version: ConfigurationVersion) -> str:
 
 def _in_words(error: PayflowError) -> str:
     if isinstance(error, ConfigurationError):
-        return " ".join(
-            f"{p.pointer}: {p.message}." if p.pointer else f"{p.message}." for p in error.problems
-        )
+        is_gate = isinstance(error, activation.GateClosed)
+        said = [
+            f"{p.pointer}: {p.message}." if p.pointer and not is_gate else f"{p.message}."
+            for p in error.problems
+        ]
+        why = ["The gate refuses this; say why it may pass nevertheless, or change the draft."]
+        return " ".join([*why, *said] if is_gate else said)
     return str(error)
 
 

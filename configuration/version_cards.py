@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from configuration import validators
+from configuration import page_parts, validators
 from configuration.activation import gate_of
 from configuration.compatibility import Compatibility, Verdict
 from configuration.diff import diff_documents
@@ -156,6 +156,7 @@ def activate_card(
         "is_asked": version.approval_asked_at is not None,
         "gate_closed": is_gate_closed(version, active),
         "gate": gate_of(version.name),
+        "warnings": page_parts.warnings(version),
         "url": reverse(f"admin:configuration_configurationversion_{action}", args=[version.pk]),
     }
     html = render_to_string("payflow/activate.html", context, request=request)

@@ -65,6 +65,18 @@ def card(request: HttpRequest, version: ConfigurationVersion) -> Card | None:
     return _result(job, job.result, version, corner)
 
 
+def warning(version: ConfigurationVersion) -> str:
+    """What the last dry run of this text says against making it live; "" when nothing."""
+    job = Job.objects.filter(kind=KIND, version=version, state=Job.State.DONE).last()
+    result = job.result if job else None
+    if not result or result["checksum"] != version.checksum or not result.get("newly_failing"):
+        return ""
+    return (
+        f"The dry run found {count(result['newly_failing'])} of {count(result['events'])} "
+        "events that would newly fail."
+    )
+
+
 def _never(request: HttpRequest, version: ConfigurationVersion) -> Card:
     text = (
         "Not run yet. It says which archived events would fail or pass, and what reads otherwise."
@@ -85,7 +97,7 @@ def _result(
     stale = ""
     if result["checksum"] != version.checksum:
         stale = "The draft was changed since."
-    elif result["live"] != _live_name(version):
+    elif version.is_draft and result["live"] != _live_name(version):
         stale = "Another version is active since."
     warning = format_html('<span class="pf-t-warn">{}</span>', stale) if stale else ""
     details = link(row_url("configuration.job", job.pk), "All details")

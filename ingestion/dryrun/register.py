@@ -13,3 +13,4 @@ def register() -> None:
     jobs.register(KIND, dry_run)
     page_parts.add_card("main", 30, card.card)
     page_parts.add_button(20, card.button)
+    page_parts.add_warning(card.warning)

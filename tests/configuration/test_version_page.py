@@ -80,7 +80,7 @@ def test_yaml_is_saved_as_it_was_typed(make_draft, staff):
     draft.refresh_from_db()
     assert draft.text == text
     assert draft.note == "why"
-    assert page.redirect_chain[-1][0].endswith("?view=yaml#editor")
+    assert page.redirect_chain[-1][0].endswith("?view=yaml")
 
 
 def test_what_another_saved_meanwhile_is_not_overwritten(make_draft, staff):
@@ -176,7 +176,9 @@ def test_going_live_is_recorded_and_shown_in_the_history(make_draft, active, sta
     assert "v1, again" in page
     assert "Roll back: too short" in page
     assert "&lt;b&gt;ids&lt;/b&gt;" in page
-    assert AuditEntry.objects.filter(action="rolled back to", target="stripe v1").exists()
+    assert AuditEntry.objects.filter(
+        action="rolled back to", target="transaction schema stripe v1"
+    ).exists()
 
 
 def test_a_closed_gate_takes_a_written_reason(make_draft, staff):
@@ -190,7 +192,7 @@ def test_a_closed_gate_takes_a_written_reason(make_draft, staff):
     draft.refresh_from_db()
     assert "Not backward" in page
     assert 'name="override"' in page
-    assert "Nothing was changed" in refused
+    assert "Nothing was changed. The gate refuses this" in refused
     assert draft.status == "draft"
 
     client.post(url(draft, "activate"), {"reason": "x", "override": "all send it"})
