@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from django.db import connection
 
-from configuration.models import Activation, Source
+from configuration.models import Activation, ConfigurationVersion, Source
 from payflow.lib.pages.display import list_url, row_url, span
 
 #: a change longer before the first failure explains nothing
@@ -72,6 +72,10 @@ class Cause:
         if self.activation is None:
             return list_url("configuration.activation")
         return row_url("configuration.configurationversion", self.activation.version_id)
+
+    def is_of(self, version: ConfigurationVersion) -> bool:
+        """Whether it is an activation of this version."""
+        return self.activation is not None and self.activation.version_id == version.pk
 
     @property
     def can_be_undone(self) -> bool:

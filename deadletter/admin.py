@@ -89,13 +89,18 @@ class FailedItemAdmin(KeysetAdmin):
     def transaction(self, row: FailedItem) -> SafeString:
         return mono(row.transaction_id, shorten=22)
 
-    def detail(self, request: HttpRequest, row: FailedItem) -> Detail:  # noqa: ARG002
+    def detail(self, request: HttpRequest, row: FailedItem) -> Detail:
+        group = FailureGroup.objects.filter(pk=row.group_id).select_related("source").first()
+        cause = cause_near(group.first_seen, group.source) if group else None
         return Detail(
             title=self.what(row),
             state=self.status_(row),
             meta=[row.get_stage_display(), moment(row.failed_at, ms=True)],
-            notices=[item_page.explanation(row)],
-            buttons=[item_page.try_button(row)],
+            notices=[
+                *([group_page.cause_notice(cause)] if cause else []),
+                item_page.explanation(row),
+            ],
+            buttons=[*undo_buttons(request, cause), item_page.try_button(row)],
             main=[item_page.errors_card(row), item_page.bytes_card(row)],
             side=[item_page.coordinates_card(row), item_page.group_card(row)],
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.apps import apps
 from django.urls import reverse
 
+from configuration.bundle_parts import schema_link
+from configuration.models import Bundle
 from deadletter.models import FailedItem, FailureGroup
 from deadletter.payload import render
 from deadletter.reasons import meaning_of
@@ -18,7 +20,6 @@ from payflow.lib.pages.display import (
     mono,
     row_link,
     row_url,
-    text_or_dash,
 )
 
 
@@ -88,6 +89,7 @@ def coordinates_card(row: FailedItem) -> Card:
         .first()
     )
     transactions = list_url("metrics.normalizedtransaction", q=row.transaction_id)
+    bundle = Bundle.objects.filter(pk=row.bundle_id).first()
     return Card(
         title="Coordinates",
         facts=[
@@ -101,8 +103,13 @@ def coordinates_card(row: FailedItem) -> Card:
                 "Archive",
                 link(_archive_url(row), f"row {row.archive_row:,}", title=row.archive_file),
             ),
-            ("Schema", text_or_dash(row.schema_name)),
-            ("Bundle", row_link("configuration.bundle", row.bundle_id)),
+            ("Schema", schema_link(bundle, row.schema_name) if bundle else row.schema_name),
+            (
+                "Bundle",
+                row_link("configuration.bundle", row.bundle_id, mono(bundle.hash[:12]))
+                if bundle
+                else UNKNOWN,
+            ),
             (
                 "Transaction",
                 link(transactions, mono(row.transaction_id)) if row.transaction_id else UNKNOWN,
