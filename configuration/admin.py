@@ -105,12 +105,7 @@ class SourceAdmin(PageAdmin):
         return Detail(
             title=row.name,
             state=source_page.source_pill(row),
-            meta=[
-                row.broker_type,
-                f"schema {self.schema(row)}",
-                f"metrics {row.metrics_name}",
-                f"compliance {row.compliance_name}",
-            ],
+            meta=[row.broker_type, *source_page.reads_by(row)],
             notices=source_page.notices(row),
             buttons=source_page.buttons(request, row),
             main=[*source_page.routes_cards(row), source_page.partitions_card(row)],

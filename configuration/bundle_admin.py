@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
+from configuration.bundle_parts import links_of
 from configuration.models import Bundle
 from payflow.lib.pages.admin import Empty, ReadOnlyAdmin
 from payflow.lib.pages.detail import Card, Detail
@@ -60,9 +62,9 @@ class BundleAdmin(ReadOnlyAdmin):
 
     def detail(self, request: HttpRequest, row: Bundle) -> Detail:  # noqa: ARG002
         return Detail(
-            title=mono(row.hash[:12]),
+            title=format_html("Bundle {}", mono(row.hash[:12])),
             state=self.is_active(row),
-            meta=[self.schema(row), self.metrics(row), f"compliance {self.compliance(row)}"],
+            meta=[row_link("configuration.source", row.source_id, row.source), *links_of(row)],
             main=[Card(title="Content", html=pretty_json(row.content))],
             side=[
                 Card(

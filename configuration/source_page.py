@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from django.apps import apps
 from django.db.models import QuerySet
+from django.db.models.functions import Length
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
+from configuration.bundle_parts import links_of
 from configuration.models import Source
 from configuration.routes import read_route_table
 from payflow.lib.pages.detail import Button, Card, Head, Notice
 from payflow.lib.pages.display import count, list_url, moment, mono, pill, row_link, span
 
+_KINDS: Final = ("schema", "metrics", "compliance")
 #: what stands between :// and @ in an address: a user and a password
 _CREDENTIALS = re.compile(r"://[^@/\s]*@")
 
@@ -59,6 +62,14 @@ def _url(action: str, row: Source) -> str:
     return reverse(f"admin:configuration_source_{action}", args=[row.pk])
 
 
+def reads_by(row: Source) -> list[SafeString | str]:
+    """The versions that judge its messages now; names alone while there is no bundle."""
+    if row.active_bundle is not None:
+        return list(links_of(row.active_bundle))
+    names = (row.schema_name, row.metrics_name, row.compliance_name)
+    return [f"{kind} {name}" for kind, name in zip(_KINDS, names, strict=True)]
+
+
 def waiting(row: Source) -> list[tuple[str, Any]]:
     partitions = list(_active(row))
     events = sum(partition.lag_events or 0 for partition in partitions)
@@ -90,6 +101,8 @@ def routes_cards(row: Source) -> list[Card]:
 def partitions_card(row: Source) -> Card:
     partitions = apps.get_model("ingestion.Partition").objects.filter(source=row)
     kinds = {"active": "ok", "stopped": "bad", "finished": ""}
+    is_file = row.broker_type == "file"
+    order = ("-committed_at", "pk") if is_file else (Length("label"), "label", "pk")
     return Card(
         title="Partitions",
         heads=[
@@ -109,7 +122,7 @@ def partitions_card(row: Source) -> Card:
                 span(item.lag_seconds),
                 moment(item.committed_at),
             )
-            for item in partitions.order_by("-state", "-committed_at", "pk")[:100]
+            for item in partitions.order_by("-state", *order)[:100]
         ],
         empty="None yet: a worker adds them once it has reached the broker.",
         more=Button(label="All", url=list_url("ingestion.partition", source__id__exact=row.pk)),
@@ -136,8 +149,8 @@ def bundles_card(row: Source) -> Card:
         sub="what its messages are evaluated under",
         facts=[
             (
-                row_link("configuration.bundle", bundle.pk, bundle.hash[:12]),
-                pill("ok", "active")
+                row_link("configuration.bundle", bundle.pk, mono(bundle.hash[:12])),
+                pill("ok", "Active")
                 if bundle.pk == row.active_bundle_id
                 else moment(bundle.created_at),
             )

@@ -136,7 +136,7 @@ def _coordinates(row: Batch) -> Card:
         ("Next message", mono(row.next_position)),
         ("Number of the first", count(row.sequence_number)),
         ("Lease epoch", count(row.epoch)),
-        ("Bundle", row_link("configuration.bundle", row.bundle_id, row.bundle.hash[:12])),
+        ("Bundle", row_link("configuration.bundle", row.bundle_id, mono(row.bundle.hash[:12]))),
         ("First id", mono(row.pk)),
         ("Last id", mono(row.last_id)),
     ]
