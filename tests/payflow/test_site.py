@@ -14,6 +14,7 @@ from django.contrib.auth.models import Permission, User
 from django.db.models import Model
 from django.test import Client
 
+from configuration.models import Source
 from ingestion.models import Drainer
 from payflow.lib.pages.display import list_url, row_url
 
@@ -153,3 +154,16 @@ def test_behind_tls_nothing_is_left_to_warn_about():
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def test_a_page_says_where_it_stands_in_the_words_of_the_sidebar(ready, look):
+    """Names of rows keep their letters; lists are titled as the sidebar calls them."""
+    demo = Source.objects.get(name="demo")
+
+    page = look(row_url("configuration.source", demo.pk), html=True)
+    entries = look(list_url("configuration.auditentry"), html=True)
+
+    title = text_between(page, "<h1", "</h1>")
+    assert ">Sources</a>" in title
+    assert ">demo</a>" in title
+    assert "Audit log |" in text_between(entries, "<title>", "</title>")
