@@ -110,10 +110,10 @@ def facts_of(kind: str, rule: Mapping[str, Any]) -> list[str]:
     """What stands beside a rule's name in lists: of a metric type, groups, window; of a compliance
     rule severity and family."""
     if LISTS[kind] == "rules":
-        return [str(rule.get("severity", "")), str(rule.get("family", "")), ""]
+        return [str(rule.get("severity", "")), str(rule.get("family", ""))]
     by = rule.get("group_by")
     groups = ", ".join(map(str, by)) if isinstance(by, list) else ""
-    return [str(rule.get("type", "")), groups, str(rule.get("window", ""))]
+    return [str(rule.get("type", "")).lower(), groups, str(rule.get("window", ""))]
 
 
 def form(

@@ -137,7 +137,7 @@ def _with_button(row: HistoryRow, entry: Activation, *, may: bool, nearest: bool
         return row
     values = {name: getattr(row, name) for name in row.__slots__}
     url = reverse("admin:configuration_configurationversion_rollback", args=[entry.version_id])
-    label = "Roll back to this" if nearest else "Activate again"
+    label = "Roll back to this…" if nearest else "Activate again…"
     return HistoryRow(**(values | {"again_url": url, "again_label": label}))
 
 

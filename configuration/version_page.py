@@ -14,7 +14,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from configuration import page_parts, source_page
-from configuration.activation import rollback_target
 from configuration.bundling import sources_using
 from configuration.editor import can_edit, make_editor
 from configuration.kinds import KINDS
@@ -267,18 +266,18 @@ def _may_go_on(request: HttpRequest) -> bool:
 def _back_button(version: ConfigurationVersion) -> Button | None:
     """From the active one to the one before it; from one before it to itself.
 
-    What was rolled back from is nothing to roll back to: the history offers it still.
+    What was rolled back from is nothing to roll back to: it can be activated again.
     """
-    if version.status == Status.ACTIVE:
-        last = version.activations.first()
-        is_rollback = last is not None and last.is_rollback
-        target = None if is_rollback else rollback_target(version.kind, version.name)
-    else:
-        target = version if version.activated_at is not None else None
+    active = version if version.status == Status.ACTIVE else active_of(version)
+    last = active.activations.first() if active else None
+    back = None if last is None or last.is_rollback else last.previous
+    target = back if version == active else version if version.activated_at is not None else None
     if target is None:
         return None
-    label = f"Roll back to v{target.number}…"
-    return Button(label=label, url=_url(target, "rollback"), icon="undo", kind="d")
+    url = _url(target, "rollback")
+    if target == back:
+        return Button(label=f"Roll back to v{target.number}…", url=url, icon="undo", kind="d")
+    return Button(label=f"Activate v{target.number} again…", url=url, icon="undo")
 
 
 def _url(version: ConfigurationVersion, action: str = "") -> str:
