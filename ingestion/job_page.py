@@ -141,11 +141,14 @@ def _facts(job: Job, result: dict[str, Any] | None) -> Card:
     )
     facts = [
         ("Version", shown),
-        ("Compared with", result["live"] if result else UNKNOWN),
+        *([("Compared with", result["live"])] if result else []),
         ("Asked for", moment(job.created_at)),
         ("Began", moment(job.started_at)),
-        ("Ended", moment(job.finished_at)),
-        ("Took", span(seconds_of(job))),
+        *(
+            [("Ended", moment(job.finished_at)), ("Took", span(seconds_of(job)))]
+            if job.finished_at
+            else []
+        ),
     ]
     return Card(title="Job", facts=facts)
 

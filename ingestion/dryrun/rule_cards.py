@@ -45,7 +45,11 @@ def metrics_summary(result: Mapping[str, Any]) -> SafeString:
     }
     rules = len(result["rules"])
     shown = figures(
-        Figure(label="Series that change", value=totals["changes"], note=f"of {rules} rules"),
+        Figure(
+            label="Series that change",
+            value=totals["changes"],
+            note=f"of {rules} rule{'s' * (rules != 1)}",
+        ),
         Figure(label="Series that appear", value=totals["appears"], note="no values until now"),
         Figure(
             label="Series that vanish",

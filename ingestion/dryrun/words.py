@@ -47,7 +47,7 @@ def figures(*shown: Figure) -> SafeString:
 def event_link(sample: Mapping[str, Any]) -> SafeString:
     """The passport, the failed item or the archive row of a sample's event."""
     text = sample.get("transaction_id") or f"row {sample['row']:,}"
-    shown = mono(text, shorten=28)
+    shown = mono(text, shorten=15)
     if sample["stored"] == "accepted" and not sample["set_aside"]:
         return link(row_url("metrics.normalizedtransaction", sample["id"]), shown)
     if sample["stored"] == "failed":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from ingestion.parsing.convert import Refused
@@ -109,7 +110,9 @@ def _minor_digits(event: Values | PartValues, document: Document) -> int:
 
 
 def _shown(column: Column, value: Value) -> Any:
-    """Times are microseconds within the mapping."""
+    """Times are microseconds within the mapping, amounts decimal text of all their digits."""
     if column.kind is Kind.TIME and isinstance(value, int):
         return _EPOCH + timedelta(microseconds=value)
+    if column.kind is Kind.AMOUNT and isinstance(value, str):
+        return Decimal(value)
     return value

@@ -127,6 +127,7 @@ def test_a_draft_is_held_against_what_is_active(ask, event):
     assert "merchant_id edit differs M-1 merchant_id S-7 shop.id" in text_of(passes["html"])
     assert verdicts(fails) == ["Accepted", "Failed"]
     assert "terminal: expected a value, found nothing required" in text_of(fails["html"])
+    assert " amount edit differs" not in text_of(fails["html"])
 
 
 def test_a_draft_of_rules_shows_what_they_would_give(ask, event):
