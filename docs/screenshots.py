@@ -1,10 +1,11 @@
 """Take the pictures of the documentation from a running payflow.
 
     make up                       # in another terminal, for some minutes
-    .venv/bin/python docs/screenshots.py [--url http://127.0.0.1:8000/] [--user admin]
+    .venv/bin/python docs/screenshots.py [--url http://127.0.0.1:8000/] [--user admin] [NAME...]
 
-Writes docs/img/*.png (PICTURES). Needs `make test`'s requirements and Chromium at
-$PAYFLOW_CHROMIUM or /usr/bin/chromium. The password is read from the state directory, or asked for.
+Writes docs/img/*.png (PICTURES, or those that are named). Needs `make test`'s requirements and
+Chromium at $PAYFLOW_CHROMIUM or /usr/bin/chromium. The password is read from the state directory,
+or asked for.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "img"
 PASSWORD_FILE = Path(os.environ.get("PAYFLOW_STATE_DIR", ROOT / "var")) / "admin-password"
 TRANSACTIONS = "metrics/normalizedtransaction/"
+SCHEMAS = "configuration/configurationversion/schemas/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,8 @@ class Picture:
     scheme: Literal["light", "dark"] = "light"
     #: the page of the first row of the list at `path`
     first_row: bool = False
+    #: what is clicked then, by selectors of Playwright
+    clicks: tuple[str, ...] = ()
 
 
 PICTURES = {
@@ -42,6 +46,12 @@ PICTURES = {
     "overview-narrow.png": Picture(width=400, height=800),
     "explore.png": Picture(path="explore/?metric=processor_success&by=processor&range=1h"),
     "passport.png": Picture(path=TRANSACTIONS, height=1100, first_row=True),
+    "version.png": Picture(
+        path=SCHEMAS, width=1280, height=800, clicks=("main a.name >> text=transaction",)
+    ),
+    "try.png": Picture(
+        path="try/", width=1280, height=800, clicks=("[data-try-newest]", "[data-try-tidy]")
+    ),
     "passport-narrow.png": Picture(path=TRANSACTIONS, width=400, height=800, first_row=True),
 }
 
@@ -50,13 +60,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--url", default="http://127.0.0.1:8000/")
     parser.add_argument("--user", default="admin")
+    parser.add_argument("names", nargs="*", help="pictures to take; all of them without")
     options = parser.parse_args()
     password = PASSWORD_FILE.read_text().strip() if PASSWORD_FILE.exists() else getpass()
     IMAGES.mkdir(exist_ok=True)
     chromium = os.environ.get("PAYFLOW_CHROMIUM", "/usr/bin/chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for name, picture in PICTURES.items():
+        for name in options.names or PICTURES:
+            picture = PICTURES[name]
             take(browser, name, picture, url=options.url, user=options.user, password=password)
         browser.close()
 
@@ -84,6 +96,9 @@ def open_page(page: Page, picture: Picture, *, url: str) -> None:
         page.goto(url + picture.path)
     if picture.first_row:
         page.locator("#result_list tbody th a, #result_list tbody td a").first.click()
+        page.wait_for_load_state("networkidle")
+    for selector in picture.clicks:
+        page.locator(selector).first.click()
         page.wait_for_load_state("networkidle")
 
 
