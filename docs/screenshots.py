@@ -46,12 +46,8 @@ PICTURES = {
     "overview-narrow.png": Picture(width=400, height=800),
     "explore.png": Picture(path="explore/?metric=processor_success&by=processor&range=1h"),
     "passport.png": Picture(path=TRANSACTIONS, height=1100, first_row=True),
-    "version.png": Picture(
-        path=SCHEMAS, width=1280, height=800, clicks=("main a.name >> text=transaction",)
-    ),
-    "try.png": Picture(
-        path="try/", width=1280, height=800, clicks=("[data-try-newest]", "[data-try-tidy]")
-    ),
+    "version.png": Picture(path=SCHEMAS, height=800, clicks=("main a.name >> text=transaction",)),
+    "try.png": Picture(path="try/", height=800, clicks=("[data-try-newest]", "[data-try-tidy]")),
     "passport-narrow.png": Picture(path=TRANSACTIONS, width=400, height=800, first_row=True),
 }
 
