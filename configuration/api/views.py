@@ -73,9 +73,12 @@ class VersionList(ListAPIView[ConfigurationVersion]):
 
 
 class Validation(APIView):
-    """POST: everything that is wrong with a document; nothing is kept."""
+    """POST: everything that is wrong with a document; nothing is kept.
 
-    permissions = {"POST": _VIEW}
+    Rules are tried, which costs: it is for those who write them.
+    """
+
+    permissions = {"POST": _CHANGE}
 
     def post(self, request: Request) -> Response:
         told = _told(_text(_checked(NewDraftShape, request)))

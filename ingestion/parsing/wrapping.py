@@ -32,6 +32,7 @@ from ingestion.parsing.xml import XmlRefused, read_xml
 #: what UTF-8 cannot hold
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _KEYS: Final = frozenset({"inside", "encoding", "format"})
+_FROM_URL_ALPHABET: Final = str.maketrans("-_", "+/")
 _ENCODINGS: Final = ("none", "base64")
 _FORMATS: Final = ("json", "xml")
 
@@ -108,8 +109,10 @@ class Wrapping:
     def _decode(self, text: str) -> bytes:
         if self.encoding == "none":
             return text.encode(errors="surrogatepass")
+        # as producers write it: in lines, in the alphabet for addresses, without the padding
+        compact = "".join(text.split()).translate(_FROM_URL_ALPHABET).rstrip("=")
         try:
-            return base64.b64decode("".join(text.split()), validate=True)
+            return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
         except (binascii.Error, ValueError) as exc:
             raise self._rejected(Reason.INVALID_ENCODING, "base64", "another text") from exc
 

@@ -7,4 +7,4 @@ from typing import Final
 #: of the project; a release of one's own may be named by PAYFLOW_RELEASE
 VERSION: Final = "0.1.0"
 #: raised whenever scrub or evaluate give another result for the same bytes and configuration
-ENGINE_VERSION: Final = 2
+ENGINE_VERSION: Final = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import polars as pl
 import pytest
 from django.db import connection
 from django.db.models import Sum
+from django.utils import timezone
 
 from configuration.activation import activate
 from configuration.models import ConfigurationVersion
 from configuration.versions import import_document
 from deadletter.models import FailedItem, FailureGroup
-from ingestion import archive
+from ingestion import archive, pipeline
+from ingestion.evaluate import evaluate
 from ingestion.models import ArchiveFile, Batch, BatchOutcome, Partition
 from metrics.models import (
     DynamicMetric,
@@ -272,3 +275,27 @@ def test_the_archive_holds_every_message_with_its_verdict(ingest, event):
     assert frame["body"][2] == b"{"
     assert frame["amount"].to_list() == [Decimal("10.9900"), None, None]
     assert frame.schema["amount"] == pl.Decimal(19, 4)
+
+
+def test_a_batch_that_takes_long_to_judge_keeps_its_lease(ingest, event, monkeypatch, settings):
+    """Hostile bytes take seconds: the lease is renewed on the way, not only between batches."""
+    settings.PAYFLOW = {**settings.PAYFLOW, "LEASE_S": 3}
+    left = []
+
+    def slowly(*args, **kwargs):
+        time.sleep(1.1)
+        return evaluate(*args, **kwargs)
+
+    def looking(*args, **kwargs):
+        row = Partition.objects.get()
+        assert row.leased_until is not None
+        left.append((row.leased_until - timezone.now()).total_seconds())
+        return write(*args, **kwargs)
+
+    write = archive.write
+    monkeypatch.setattr(pipeline, "evaluate", slowly)
+    monkeypatch.setattr(archive, "write", looking)
+
+    ingest([event(1)])
+
+    assert left[0] > 2.3

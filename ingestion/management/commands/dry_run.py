@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 from tqdm import tqdm
 
 from configuration.models import ConfigurationVersion, Job
@@ -43,13 +44,12 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         version = _version(options["kind"], options["name"])
         try:
-            job = new_dry_run(version, _scope(version, options))
+            job = self._running(version, _scope(version, options))
         except ConfigurationError as exc:
             lines = "\n".join(f"  {problem}" for problem in exc.problems)
             raise CommandError(f"{version} cannot be run:\n{lines}") from exc
         except PayflowError as exc:
             raise CommandError(str(exc)) from exc
-        jobs.start(job)
         # progress goes to the terminal only: output that is piped stays clean
         hidden = options["json"] or not sys.stderr.isatty()
         with tqdm(unit=" events", unit_scale=True, disable=hidden) as bar:
@@ -66,6 +66,13 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(job.result))
         else:
             self._print(job, job.result)
+
+    @transaction.atomic
+    def _running(self, version: ConfigurationVersion, scope: Scope) -> Job:
+        """A job of this process: no worker ever sees it waiting."""
+        job = new_dry_run(version, scope)
+        jobs.start(job)
+        return job
 
     def _print(self, job: Job, result: dict[str, Any]) -> None:
         self.stdout.write(

@@ -186,7 +186,7 @@ def test_what_cannot_be_is_refused_in_one_form(api, live, request_line, body, st
         ("view_configurationversion", "get", "versions/"),
         ("view_configurationversion", "get", "versions/{live}/"),
         ("view_configurationversion", "get", "versions/{live}/diff/"),
-        ("view_configurationversion", "post", "validate/"),
+        ("change_configurationversion", "post", "validate/"),
         ("add_configurationversion", "post", "versions/"),
         ("add_configurationversion", "post", "versions/{live}/draft/"),
         ("change_configurationversion", "put", "versions/{live}/"),

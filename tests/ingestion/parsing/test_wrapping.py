@@ -47,6 +47,7 @@ _XML = b"<payload-is-root><id>a</id><amount>12.34</amount></payload-is-root>"
     [
         ({}, _INNER.decode()),
         ({"encoding": "base64"}, b64(_INNER)),
+        ({"encoding": "base64"}, b64(_INNER).rstrip("=").replace("+", "-").replace("/", "_")),
         ({"encoding": "base64"}, "\n".join(b64(_INNER)[i : i + 8] for i in range(0, 48, 8))),
     ],
 )
