@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "img"
 PASSWORD_FILE = Path(os.environ.get("PAYFLOW_STATE_DIR", ROOT / "var")) / "admin-password"
 TRANSACTIONS = "metrics/normalizedtransaction/"
+#: after a click: what it asks for is there
+SETTLE_MS = 1500
 SCHEMAS = "configuration/configurationversion/schemas/"
 
 
@@ -95,7 +97,8 @@ def open_page(page: Page, picture: Picture, *, url: str) -> None:
         page.wait_for_load_state("networkidle")
     for selector in picture.clicks:
         page.locator(selector).first.click()
-        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(SETTLE_MS)
+    page.evaluate("scrollTo(0, 0)")
 
 
 if __name__ == "__main__":
