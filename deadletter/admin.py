@@ -91,7 +91,7 @@ class FailedItemAdmin(KeysetAdmin):
 
     def detail(self, request: HttpRequest, row: FailedItem) -> Detail:
         group = FailureGroup.objects.filter(pk=row.group_id).select_related("source").first()
-        cause = cause_near(group.first_seen, group.source) if group else None
+        cause = cause_near(group.began_at, group.source) if group else None
         return Detail(
             title=self.what(row),
             state=self.status_(row),
@@ -127,7 +127,7 @@ class FailureGroupAdmin(ReadOnlyAdmin):
         """The list, with what changed shortly before each group began: one query for all."""
         changelist = super().get_changelist_instance(request)
         rows = list(changelist.result_list)
-        causes = causes_near({row.pk: (row.first_seen, row.source_id) for row in rows})
+        causes = causes_near({row.pk: (row.began_at, row.source_id) for row in rows})
         may_undo = request.user.has_perm(UNDO)
         for row in rows:
             row.likely_cause = likely(causes.get(row.pk), may_undo=may_undo)
@@ -152,7 +152,7 @@ class FailureGroupAdmin(ReadOnlyAdmin):
 
     def detail(self, request: HttpRequest, row: FailureGroup) -> Detail:
         what, helps = meaning_of(row.reason)
-        cause = cause_near(row.first_seen, row.source)
+        cause = cause_near(row.began_at, row.source)
         all_items = Button(
             label=f"All {count(row.count)} items",
             url=list_url("deadletter.faileditem", group=row.pk),
@@ -176,6 +176,7 @@ class FailureGroupAdmin(ReadOnlyAdmin):
                         ("Reason", row.reason),
                         ("Field", mono(row.field)),
                         ("First seen", moment(row.first_seen)),
+                        ("Began, after a pause", moment(row.began_at)),
                         ("Last seen", moment(row.last_seen)),
                     ],
                 )

@@ -23,6 +23,9 @@ class FailureGroup(models.Model):
     field = models.CharField(max_length=256, blank=True, default="")
     first_seen = models.DateTimeField()
     last_seen = models.DateTimeField()
+    began_at = models.DateTimeField(
+        help_text="First failure after the last pause of 10 minutes: what changed before that?"
+    )
     count = models.BigIntegerField(default=0)
 
     #: what changed shortly before it began; the list of groups sets it

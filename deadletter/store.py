@@ -22,15 +22,20 @@ MAX_PAYLOAD: Final = 2**20
 #: characters; a longer path is cut, and stands whole in the item's errors
 MAX_FIELD: Final = 256
 _WINDOW: Final = timedelta(minutes=5)
+#: after such a pause a kind of failure has begun anew, and may have a new cause
+PAUSE: Final = timedelta(minutes=10)
 
 _UPSERT_GROUPS = """
 INSERT INTO failure_groups (id, fingerprint_version, source_id, schema_name, stage, reason, field,
-    first_seen, last_seen, count)
+    first_seen, last_seen, began_at, count)
 SELECT g.id, %(version)s, %(source)s, g.schema, g.stage, g.reason, g.field, %(at)s, %(at)s,
-    g.count
+    %(at)s, g.count
 FROM unnest(%(ids)s::uuid[], %(schemas)s::text[], %(stages)s::text[], %(reasons)s::text[],
     %(fields)s::text[], %(counts)s::bigint[]) AS g (id, schema, stage, reason, field, count)
 ON CONFLICT (id) DO UPDATE SET count = failure_groups.count + EXCLUDED.count,
+    began_at = CASE WHEN EXCLUDED.first_seen > failure_groups.last_seen + %(pause)s
+        THEN EXCLUDED.first_seen
+        ELSE least(failure_groups.began_at, EXCLUDED.first_seen) END,
     first_seen = least(failure_groups.first_seen, EXCLUDED.first_seen),
     last_seen = greatest(failure_groups.last_seen, EXCLUDED.last_seen)
 """
@@ -133,6 +138,7 @@ def add_to_groups(cursor: Any, rows: Sequence[FailedRow], *, origin: Origin) -> 
         "reasons": [str(causes[key].reason) for key in ids],
         "fields": [causes[key].field for key in ids],
         "counts": [counts[key] for key in ids],
+        "pause": PAUSE,
     }
     cursor.execute(_UPSERT_GROUPS, parameters)
     cursor.execute(_UPSERT_COUNTS, parameters)

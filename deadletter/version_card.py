@@ -23,7 +23,7 @@ def began_card(request: HttpRequest, version: ConfigurationVersion) -> Card | No
     rows = FailureGroup.objects.filter(
         schema_name=version.name, last_seen__gte=version.activated_at
     ).order_by("-count")[:200]
-    causes = causes_near({row.pk: (row.first_seen, row.source_id) for row in rows})
+    causes = causes_near({row.pk: (row.began_at, row.source_id) for row in rows})
     found = [
         (row, causes[row.pk]) for row in rows if row.pk in causes and causes[row.pk].is_of(version)
     ][:_MOST]
@@ -35,11 +35,11 @@ def began_card(request: HttpRequest, version: ConfigurationVersion) -> Card | No
         title=f"Failures that began with v{version.number}",
         tone="bad",
         more=Button(label="Roll back…", url=undo) if undo else None,
-        heads=[Head(label="Cause"), Head(label="First seen"), Head(label="Items", is_number=True)],
+        heads=[Head(label="Cause"), Head(label="Began"), Head(label="Items", is_number=True)],
         rows=[
             (
                 row_link("deadletter.failuregroup", row.pk, str(row)),
-                moment(row.first_seen),
+                moment(row.began_at),
                 count(row.count),
             )
             for row, _ in found

@@ -53,10 +53,10 @@ def bundles(now: datetime) -> list[Attention]:
 def caused(now: datetime) -> list[Attention]:
     """Kinds of failure that began with a change, and go on: one item for each change."""
     began = FailureGroup.objects.filter(
-        first_seen__gt=now - _BEGAN, last_seen__gt=now - _GOES_ON, count__gte=_NOTEWORTHY
+        began_at__gt=now - _BEGAN, last_seen__gt=now - _GOES_ON, count__gte=_NOTEWORTHY
     ).select_related("source")
     groups = list(began.order_by("-count")[:_MOST_GROUPS])
-    causes = causes_near({row.pk: (row.first_seen, row.source_id) for row in groups})
+    causes = causes_near({row.pk: (row.began_at, row.source_id) for row in groups})
     by_change: dict[str, list[FailureGroup]] = defaultdict(list)
     for row in groups:
         if row.pk in causes:

@@ -166,7 +166,7 @@ def _largest(counts: Mapping[UUID, int], span: Span) -> list[DeadGroup]:
     groups = [
         DeadGroup(group=found[k], count=counts[k], steps=steps[k]) for k in keys if k in found
     ]
-    causes = causes_near({g.group.pk: (g.group.first_seen, g.group.source_id) for g in groups})
+    causes = causes_near({g.group.pk: (g.group.began_at, g.group.source_id) for g in groups})
     for group in groups:
         group.cause = causes.get(group.group.pk)
     return groups

@@ -184,6 +184,7 @@ def test_failures_that_began_with_an_activation_lead_to_roll_back(ready):
             reason="not_allowed",
             field=f"field_{number}",
             first_seen=entry.activated_at + timedelta(seconds=14),
+            began_at=entry.activated_at + timedelta(seconds=14),
             last_seen=now - timedelta(seconds=last_s),
             count=items,
         )

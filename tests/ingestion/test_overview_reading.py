@@ -187,6 +187,7 @@ def _group(**fields: Any) -> FailureGroup:
             "reason": "wrong_type",
             "first_seen": now,
             "last_seen": now,
+            "began_at": fields.get("first_seen", now),
         }
         | fields
     )
