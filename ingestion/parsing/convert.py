@@ -12,7 +12,7 @@ from typing import Any
 from ingestion.parsing.document import Column, Kind, Value
 from ingestion.parsing.json_schema import to_json
 from ingestion.parsing.reading import JsonNumber, JsonValue, exact_decimal, type_name
-from ingestion.parsing.reasons import Reason, TransactionStatus
+from ingestion.parsing.reasons import Reason, TransactionStatus, characters
 from ingestion.parsing.times import epoch_us, in_range
 from payflow.lib.iso import MINOR_DIGITS
 
@@ -80,7 +80,7 @@ def _scalar_text(column: Column, value: JsonValue) -> str:
 
 def _text(column: Column, value: JsonValue) -> str:
     text = _scalar_text(column, value)
-    found = f"{len(text)} characters"
+    found = characters(len(text))
     if len(text) > MAX_TEXT:
         raise Refused(Reason.TEXT_TOO_LONG, f"at most {MAX_TEXT} characters", found)
     if "\0" in text:
@@ -102,7 +102,7 @@ def _decimal(value: JsonValue) -> Decimal:
     if not isinstance(value, str):
         raise Refused(Reason.WRONG_TYPE, "a number or a decimal text", type_name(value))
     if not _DECIMAL_TEXT.match(value):
-        raise Refused(Reason.INVALID_NUMBER, "a decimal number", f"{len(value)} characters")
+        raise Refused(Reason.INVALID_NUMBER, "a decimal number", characters(len(value)))
     return exact_decimal(value)
 
 
@@ -152,7 +152,7 @@ def _time(column: Column, value: JsonValue) -> int:
         us = form.read(value)
         if us is None:
             expected = f"a time in the format {form.name}"
-            raise Refused(Reason.INVALID_TIME, expected, f"{len(value)} characters")
+            raise Refused(Reason.INVALID_TIME, expected, characters(len(value)))
     if not in_range(us):
         raise Refused(Reason.TIME_OUT_OF_RANGE, "a time in 2000 to 2100", "another")
     return us

@@ -80,6 +80,11 @@ class ValidationError:
     message: str
 
 
+def characters(number: int) -> str:
+    """A length as people say it."""
+    return "1 character" if number == 1 else f"{number} characters"
+
+
 def problem(field: str, constraint: Reason, expected: str, actual: str) -> ValidationError:
     """A ValidationError whose message is a sentence made of its parts."""
     where = f"{field}: " if field else ""

@@ -15,7 +15,7 @@ from typing import Any
 from ingestion.parsing.formats import FORMATS
 from ingestion.parsing.patterns import search, search_all
 from ingestion.parsing.reading import JsonNumber, JsonObject, JsonValue, type_name
-from ingestion.parsing.reasons import Reason, ValidationError, problem
+from ingestion.parsing.reasons import Reason, ValidationError, characters, problem
 
 
 class ValidationRule(ABC):
@@ -216,12 +216,12 @@ class LengthRule(ValidationRule):
     def check(self, value: JsonValue, field: str) -> Iterator[ValidationError]:
         if not isinstance(value, str):
             return
-        found = f"{len(value)} characters"
+        found = characters(len(value))
         if len(value) < self.shortest:
-            expected = f"at least {self.shortest} characters"
+            expected = f"at least {characters(self.shortest)}"
             yield problem(field, Reason.WRONG_LENGTH, expected, found)
         if self.longest is not None and len(value) > self.longest:
-            expected = f"at most {self.longest} characters"
+            expected = f"at most {characters(self.longest)}"
             yield problem(field, Reason.WRONG_LENGTH, expected, found)
 
 
@@ -235,7 +235,7 @@ class PatternRule(ValidationRule):
     def check(self, value: JsonValue, field: str) -> Iterator[ValidationError]:
         if isinstance(value, str) and not search(self.rust, value):
             expected = f"text like {self.pattern}"
-            yield problem(field, Reason.PATTERN_MISMATCH, expected, f"{len(value)} characters")
+            yield problem(field, Reason.PATTERN_MISMATCH, expected, characters(len(value)))
 
     def wrong(self, values: Sequence[JsonValue]) -> set[int]:
         texts = [(at, value) for at, value in enumerate(values) if isinstance(value, str)]
@@ -251,7 +251,7 @@ class FormatRule(ValidationRule):
 
     def check(self, value: JsonValue, field: str) -> Iterator[ValidationError]:
         if isinstance(value, str) and not FORMATS[self.name].check(value):
-            found = f"{len(value)} characters"
+            found = characters(len(value))
             yield problem(field, Reason.INVALID_FORMAT, f"format {self.name}", found)
 
 
