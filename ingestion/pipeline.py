@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
@@ -233,12 +233,7 @@ def _commit(work: Work) -> Committed:
         added = _add_up(work, kept)
         deadletters.add_to_groups(cursor, failed, origin=origin)
         fail_point("after_groups")
-        write_cells(cursor, "payment_metrics_5m", added.cells_5m)
-        write_cells(cursor, "payment_metrics_1h", added.cells_1h)
-        write_windows(cursor, added.windows)
-        write_buckets(cursor, added.buckets)
-        write_distinct(cursor, added.distinct)
-        write_violations(cursor, added.findings, found_at=batch.received_at)
+        _write_added(cursor, added, found_at=batch.received_at)
         store.add_to_window(
             cursor,
             committed.log_context(),
@@ -261,6 +256,16 @@ class _Added:
     buckets: pl.DataFrame
     distinct: pl.DataFrame
     findings: pl.DataFrame
+
+
+def _write_added(cursor: Any, added: _Added, *, found_at: datetime) -> None:
+    """In the order in which every commit locks these rows."""
+    write_cells(cursor, "payment_metrics_5m", added.cells_5m)
+    write_cells(cursor, "payment_metrics_1h", added.cells_1h)
+    write_windows(cursor, added.windows)
+    write_buckets(cursor, added.buckets)
+    write_distinct(cursor, added.distinct)
+    write_violations(cursor, added.findings, found_at=found_at)
 
 
 def _add_up(work: Work, kept: pl.DataFrame) -> _Added:

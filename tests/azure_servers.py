@@ -68,6 +68,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(body)
 
     def answer(self, body: bytes) -> None:
+        """What each server does when nothing is wrong; its subclass says."""
         raise NotImplementedError
 
     def reply(self, status: int, body: Any = None, **headers: str) -> None:

@@ -76,9 +76,11 @@ def _mask_xml(data: bytes, spared: frozenset[bytes]) -> tuple[bytes, set[str]]:
     text = masker.write(elements.root, place, place)
     for aside in elements.asides:
         masker.kinds |= mask_text(aside.encode())[1]
-    # <field name="cvv">123</field>: what only stands side by side; ids were spared above
-    masked, found = mask_text(text.encode() if masker.kinds else data, numbers=False)
-    return masked, masker.kinds | found
+    # <field name="cvv">123</field>: what only stands side by side, whatever the encoding of the
+    # bytes; ids were spared above
+    masked, found = mask_text(text.encode(), numbers=False)
+    kinds = masker.kinds | found
+    return (masked, kinds) if kinds else (data, kinds)
 
 
 class _XmlMasker:

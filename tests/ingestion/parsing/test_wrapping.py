@@ -313,8 +313,6 @@ def test_no_way_to_write_xml_hides_card_data(carried, codec):
     wrapping = Wrapping(path=("payload",), encoding="base64", format="xml")
     rules = ScrubRules(wrappings=(wrapping,))
     body = envelope(b64(carried.encode(codec)))
-    if codec == "utf-16" and "field" in carried:
-        pytest.skip("what stands side by side is looked for in bytes like ASCII")
 
     scrubbed = scrub([body], None, None, rules=rules, key=b"k")
 
