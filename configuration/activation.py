@@ -87,7 +87,9 @@ def roll_back(
     """
     target = to or rollback_target(kind, name)
     if target is None or target.activated_at is None:
-        wanted = f"{to} was never active" if to else f"no version of {name} was active before"
+        wanted = (
+            f"{to} was never active" if to else f"no other version of {name} was active before it"
+        )
         raise _problem(f"{wanted}: there is nothing to roll back to")
     validators.validate_document(target.kind, target.document, target.name)
     rehearse(target)
@@ -108,9 +110,15 @@ def roll_back(
 
 
 def rollback_target(kind: str, name: str) -> ConfigurationVersion | None:
-    """The version that roll_back() would make active; None when there is none."""
+    """The version that roll_back() would make active; None when there is none.
+
+    What was rolled back from is none: two people who roll back at once do not undo each other.
+    """
     last = Activation.objects.filter(
-        version__kind=kind, version__name=name, version__status=Status.ACTIVE
+        version__kind=kind,
+        version__name=name,
+        version__status=Status.ACTIVE,
+        is_rollback=False,
     ).first()
     return last.previous if last else None
 

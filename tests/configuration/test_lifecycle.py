@@ -169,6 +169,20 @@ def test_rolling_back_makes_the_replaced_version_active_and_is_recorded_as_such(
     assert (demo.active_bundle_id, demo.bundle_serial) == (before[0], before[1] + 2)
 
 
+def test_rolling_back_twice_does_not_bring_back_what_was_rolled_back_from(live, draft, author):
+    """Two people, or one in a hurry: the second goes further back, or is told there is nothing."""
+    activate(draft)
+    third = new_draft_from(draft, author=author)
+    activate(save_draft(third, with_note(draft.text, "third"), by=author))
+
+    went_to = [roll_back("schema", "transaction").version for _ in range(2)]
+
+    assert went_to == [draft, live]
+    with pytest.raises(ConfigurationError, match="nothing to roll back to"):
+        roll_back("schema", "transaction")
+    assert Versions.get(pk=live.pk).status == "active"
+
+
 def test_where_nothing_was_active_before_there_is_nothing_to_roll_back_to(live, draft):
     """The first version has no other before it, and a draft was never live."""
     for target in (None, draft):
