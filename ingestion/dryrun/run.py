@@ -79,12 +79,9 @@ class _Reader:
     def _chunk(self, gathered: Sequence[tuple[BatchRef, bytes]]) -> Chunk:
         partition = self.partitions[gathered[0][0].partition_id]
         aside = self._set_aside([batch for batch, _ in gathered]) if self.sets_aside else {}
-        return Chunk(
-            source_id=partition.source_id,
-            source=partition.source.name,
-            partition=partition.name,
-            broker_type=partition.source.broker_type,
-            batches=[
+        return Chunk.of(
+            partition,
+            [
                 Stored(
                     id=batch.id,
                     file=batch.file,

@@ -50,6 +50,16 @@ class Cause:
         else:
             self.other_merchants += number
 
+    def add(self, merchant: str | None) -> bool:
+        """Count a part; whether one more sample is wanted."""
+        self.events += 1
+        self.count(merchant)
+        return len(self.samples) < SAMPLES
+
+    def keep(self, place: Mapping[str, Any], **said: Any) -> None:
+        """A sample: where it is kept, and what both sides say of it."""
+        self.samples.append({**place, **said})
+
     def merge(self, other: Cause) -> None:
         self.events += other.events
         for merchant, number in other.merchants.items():
@@ -129,18 +139,10 @@ def _note_failing(
         refused = draft.failed[at]
         transaction_id, merchant = known.get(ordinal, (refused.transaction_id, ""))
         cause = _cause(tally.failing, _key(refused, unit))
-        cause.events += 1
-        cause.count(merchant)
-        if len(cause.samples) < SAMPLES:
-            cause.samples.append(
-                {
-                    **unit.place(message, part),
-                    "transaction_id": transaction_id,
-                    "merchant_id": merchant,
-                    "old": _side(live, ordinal),
-                    "new": _side(draft, at),
-                }
-            )
+        if cause.add(merchant):
+            place = unit.place(message, part)
+            sides = {"old": _side(live, ordinal), "new": _side(draft, at)}
+            cause.keep(place, transaction_id=transaction_id, merchant_id=merchant, **sides)
 
 
 def _note_passing(
@@ -153,19 +155,11 @@ def _note_passing(
     known = {ordinal: (id_, merchant) for ordinal, id_, merchant in events.iter_rows()}
     for message, part, _, ordinal, _, at in passing.iter_rows():
         cause = _cause(tally.passing, _key(live.failed[ordinal], unit))
-        cause.events += 1
         transaction_id, merchant = known[at]
-        cause.count(merchant)
-        if len(cause.samples) < SAMPLES:
-            cause.samples.append(
-                {
-                    **unit.place(message, part),
-                    "transaction_id": transaction_id,
-                    "merchant_id": merchant,
-                    "old": _side(live, ordinal),
-                    "new": _side(draft, at),
-                }
-            )
+        if cause.add(merchant):
+            place = unit.place(message, part)
+            sides = {"old": _side(live, ordinal), "new": _side(draft, at)}
+            cause.keep(place, transaction_id=transaction_id, merchant_id=merchant, **sides)
 
 
 def _note_columns(tally: SchemaTally, unit: Unit, live: Judged, draft: Judged) -> None:

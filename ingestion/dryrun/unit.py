@@ -9,12 +9,15 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from ingestion.sources.base import MessageBatch
 from payflow.lib.event_id import event_id
+
+if TYPE_CHECKING:
+    from ingestion.models import Partition
 
 #: what a dry run needs of an archive object
 _COLUMNS: Final = ("part", "offset", "broker_time", "headers", "body", "verdict", "transaction_id")
@@ -41,6 +44,17 @@ class Chunk:
     partition: str
     broker_type: str
     batches: Sequence[Stored] = field(repr=False)
+
+    @classmethod
+    def of(cls, partition: Partition, batches: Sequence[Stored]) -> Chunk:
+        """Batches of a partition, which names its source."""
+        return cls(
+            source_id=partition.source_id,
+            source=partition.source.name,
+            partition=partition.name,
+            broker_type=partition.source.broker_type,
+            batches=batches,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,13 +117,9 @@ def plan_of(bundle: Bundle, version: ConfigurationVersion) -> tuple[dict[str, An
 
 
 def _chunk(batches: Sequence[Batch], aside: Mapping[int, frozenset[int]]) -> Chunk:
-    partition = batches[0].partition
-    return Chunk(
-        source_id=partition.source_id,
-        source=partition.source.name,
-        partition=partition.name,
-        broker_type=partition.source.broker_type,
-        batches=[
+    return Chunk.of(
+        batches[0].partition,
+        [
             Stored(
                 id=batch.pk,
                 file=batch.file,
