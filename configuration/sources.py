@@ -18,17 +18,6 @@ from configuration.models import Source
 from payflow.lib.errors import ConfigurationError, Problem
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_KEYS: Final = frozenset(
-    {
-        "name",
-        "broker_type",
-        "settings",
-        "schema_name",
-        "route_table",
-        "metrics_name",
-        "compliance_name",
-    }
-)
 #: what may change while drainers read: the bundle, and so what becomes of the next batch
 ROUTING: Final = ("schema_name", "route_table", "metrics_name", "compliance_name")
 
@@ -44,6 +33,9 @@ class SourceDocument:
     route_table: Mapping[str, Any] = field(default_factory=dict)
     metrics_name: str = "default"
     compliance_name: str = "default"
+
+
+_KEYS: Final = frozenset(SourceDocument.__dataclass_fields__)
 
 
 def read_source(text: str) -> SourceDocument:

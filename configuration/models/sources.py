@@ -17,9 +17,7 @@ class Source(models.Model):
     """A broker connection and topic, and what is done with its messages."""
 
     name = models.SlugField(max_length=64, unique=True)
-    broker_type = models.CharField(
-        max_length=32, help_text="redis_streams or file; later event_hubs and kafka."
-    )
+    broker_type = models.CharField(max_length=32, help_text="redis_streams or file.")
     settings = models.JSONField(
         default=dict,
         blank=True,
@@ -27,8 +25,8 @@ class Source(models.Model):
     )
     schema_name = models.CharField(
         max_length=64,
-        help_text="The transaction schema that its messages are checked against; with a route "
-        "table, the one it falls back on is named there.",
+        help_text="The transaction schema that its messages are checked against. A route table "
+        "takes its place.",
     )
     route_table = models.JSONField(
         default=dict,
