@@ -65,8 +65,8 @@ def test_the_attention_card_leads_to_a_failing_payment(failing, visit):
 
     assert len(listed) == 36
     assert all("failed" in row for row in listed)
-    assert page.get_by_text("southpay").first.is_visible()
-    assert page.get_by_text("timeout").first.is_visible()
+    page.get_by_text("southpay").first.wait_for()
+    page.get_by_text("timeout").first.wait_for()
 
 
 def test_a_failing_processor_is_found_in_three_clicks(failing, visit):
@@ -82,7 +82,7 @@ def test_a_failing_processor_is_found_in_three_clicks(failing, visit):
     page.locator("#result_list a").first.click()
 
     assert len(listed) == 36, "the failed ones of this processor within the range"
-    assert page.get_by_text("southpay").first.is_visible()
+    page.get_by_text("southpay").first.wait_for()
 
 
 def test_the_line_of_the_processor_opens_its_payments(failing, visit):
@@ -118,7 +118,7 @@ def test_what_is_read_stays_through_a_refresh(failing, visit, monkeypatch):
 
     page.wait_for_function("node => !node.isConnected", arg=before)
 
-    assert page.locator(".pf-tip").is_visible()
+    page.locator(".pf-tip").wait_for()
     assert page.evaluate("document.activeElement.id") == "chart-success-rate-by-channel"
 
 

@@ -50,16 +50,16 @@ def test_a_payment_is_found_by_customer_and_followed(payment, visit):
 
     page.locator("#result_list a").first.click()
     happened = page.get_by_role("region", name="What happened")
-    assert page.get_by_role("heading", name="61,000.50 EUR at MERCH-90B2D4E1").is_visible()
-    assert happened.get_by_text("Refused: ").is_visible()
-    assert happened.get_by_text("Critical finding: aml_large_amount").is_visible()
+    page.get_by_role("heading", name="61,000.50 EUR at MERCH-90B2D4E1").wait_for()
+    happened.get_by_text("Refused: ").wait_for()
+    happened.get_by_text("Critical finding: aml_large_amount").wait_for()
     rules = page.get_by_role("region", name="Counted by rules")
     rules.get_by_role("button", name=re.compile("Show all")).click()
-    assert rules.get_by_text("payment_amount").is_visible()
+    rules.get_by_text("payment_amount").wait_for()
     assert page.locator("#pp-offset").inner_text() == "1"
 
     happened.get_by_role("link", name=re.compile(r"\.parquet$")).click()
-    assert page.get_by_role("heading", name="Row 1", exact=True).is_visible()
+    page.get_by_role("heading", name="Row 1", exact=True).wait_for()
     page.get_by_role("link", name=str(payment.batch)).click()
     page.get_by_role("link", name="1 transactions").click()
     page.locator("#result_list a").first.click()
@@ -76,7 +76,7 @@ def test_the_bytes_are_seen_in_every_way_by_keys(payment, visit):
     tab.press("ArrowRight")
     assert page.get_by_role("tab", name="As received").get_attribute("aria-selected") == "true"
     page.keyboard.press("ArrowRight")
-    assert page.get_by_role("tabpanel").get_by_text("000000  7b 22").is_visible()
+    page.get_by_role("tabpanel").get_by_text("000000  7b 22").wait_for()
 
     page.get_by_role("button", name="Payment", exact=True).click()
     assert page.locator(".pf-tl li:visible").count() == 1
@@ -107,7 +107,7 @@ def test_a_lost_archive_is_tried_again_without_a_reload(payment, visit):
     page = visit()
     page.goto(row_url("metrics.normalizedtransaction", payment.pk))
     page.get_by_text("The archive does not give the object of this event").wait_for()
-    assert page.get_by_role("region", name="What happened").is_visible()
+    page.get_by_role("region", name="What happened").wait_for()
 
     Path(archive.path(file)).write_bytes(content)
     page.get_by_role("button", name="Try again").click()

@@ -95,7 +95,7 @@ def test_from_login_to_the_overview(filled, visit):
     assert page.locator("#kpi-dead .v").inner_text() == "2"
     assert page.locator("#in-accepted").inner_text() == "60 accepted"
     assert page.locator("#in-duplicates").inner_text() == "1 duplicates"
-    assert page.get_by_role("region", name="Amount by currency").is_visible()
+    page.get_by_role("region", name="Amount by currency").wait_for()
 
 
 def test_the_overview_follows_without_a_reload(filled, ingest, event, visit, monkeypatch):
@@ -123,7 +123,7 @@ def test_a_lost_link_is_said_and_mends_itself(filled, visit, monkeypatch):
     assert re.search(
         r"the numbers below are \d+ s old", page.locator("[data-live-lost]").inner_text()
     )
-    assert page.get_by_text("Link lost").is_visible()
+    page.get_by_text("Link lost").wait_for()
     page.unroute_all()
     note.wait_for(state="hidden")
     assert not note.is_visible()
@@ -139,8 +139,8 @@ def test_a_failed_item_is_found_and_understood(filled, visit):
     page.locator("#result_list a").first.click()
 
     assert row_url("deadletter.faileditem", item.pk) in page.url
-    assert page.get_by_text("The bytes are not JSON.").is_visible()
-    assert page.get_by_text('{"transaction_id": "cut o').is_visible()
+    page.get_by_text("The bytes are not JSON.").wait_for()
+    page.get_by_text('{"transaction_id": "cut o').wait_for()
 
 
 def test_a_payment_is_found_by_its_id(filled, visit):
@@ -152,8 +152,8 @@ def test_a_payment_is_found_by_its_id(filled, visit):
     page.keyboard.press("Enter")
     page.locator("#result_list a").first.click()
 
-    assert page.get_by_role("heading", name="12.34 EUR at M-1").is_visible()
-    assert page.get_by_role("main").get_by_text("tx-7", exact=True).first.is_visible()
+    page.get_by_role("heading", name="12.34 EUR at M-1").wait_for()
+    page.get_by_role("main").get_by_text("tx-7", exact=True).first.wait_for()
 
 
 def test_the_chart_is_read_and_opened_by_keys(filled, visit):
