@@ -23,7 +23,7 @@ from ingestion.evaluate import FailedPart, Outcome
 from ingestion.numbering import Numbering
 from ingestion.parsing import Reason
 from ingestion.parsing.reasons import problem
-from ingestion.sources.base import MessageBatch
+from ingestion.sources.base import MessageBatch, position_key
 from payflow.lib.copy import uuid_array
 from payflow.lib.event_id import first_id_at
 
@@ -95,9 +95,16 @@ def known_events(cursor: Any, accepted: pl.DataFrame, *, low_id: int) -> dict[st
     return found
 
 
-def lowest_id(batch: MessageBatch, *, horizon: timedelta) -> int:
-    """Where the look-up begins: files look back over everything, live messages over the horizon."""
-    return 0 if batch.broker_type == "file" else first_id_at(batch.received_at - horizon)
+def lowest_id(batch: MessageBatch, *, reread_until: str, horizon: timedelta) -> int:
+    """Where the look-up begins: live messages look back over the horizon.
+
+    Files look back over everything, and so do messages before the position `reread_until`, which
+    somebody went back behind: they may have come long ago.
+    """
+    is_again = bool(reread_until) and position_key(batch.position) < position_key(reread_until)
+    if is_again or batch.broker_type == "file":
+        return 0
+    return first_id_at(batch.received_at - horizon)
 
 
 def decide(

@@ -197,6 +197,9 @@ class Holdings:
                     partition=name,
                     position=lease.position,
                     sequence_number=lease.sequence_number,
+                    broker_offset=lease.broker_offset,
+                    shift=lease.shift,
+                    epoch=lease.epoch,
                 )
             )
         except PositionLost as exc:

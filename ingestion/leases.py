@@ -38,7 +38,7 @@ WHERE id = (
         AND (leased_until IS NULL OR leased_until < now() OR leased_by = %(owner)s)
         AND (attempts < %(max_attempts)s OR leased_by = %(owner)s)
     FOR UPDATE SKIP LOCKED)
-RETURNING position, sequence_number, lease_epoch
+RETURNING position, sequence_number, lease_epoch, broker_offset, shift, reread_until
 """
 _RENEW_IDLE = """
 UPDATE partitions SET leased_until = now() + %(lease_s)s * interval '1 s'
@@ -113,6 +113,12 @@ class Lease:
     position: str
     sequence_number: int
     epoch: int
+    #: what the broker calls the last message; "" where the position says it all
+    broker_offset: str = ""
+    #: messages that seeks have skipped, less those they repeated
+    shift: int = 0
+    #: messages before this position were read before; "" when none were
+    reread_until: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +184,9 @@ def take(
         position=row[0],
         sequence_number=row[1],
         epoch=row[2],
+        broker_offset=row[3],
+        shift=row[4],
+        reread_until=row[5],
     )
 
 

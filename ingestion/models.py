@@ -32,6 +32,7 @@ class Partition(models.Model):
     class State(models.TextChoices):
         ACTIVE = "active", "Active"
         STOPPED = "stopped", "Stopped"
+        PAUSED = "paused", "Paused"
         FINISHED = "finished", "Finished"
 
     source = models.ForeignKey(
@@ -44,6 +45,25 @@ class Partition(models.Model):
     position = models.CharField(max_length=64, help_text="The message that comes next.")
     sequence_number = models.BigIntegerField(
         default=0, help_text="Messages committed since the partition's start."
+    )
+    broker_offset = models.CharField(
+        max_length=128,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What the broker calls the last message, where that is more than the position.",
+    )
+    shift = models.BigIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Messages that seeks have skipped, less those they repeated.",
+    )
+    reread_until = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="After a seek back: messages before this position were read before.",
     )
     state = models.CharField(max_length=16, choices=State.choices, default=State.ACTIVE)
     lease_epoch = models.BigIntegerField(default=0, help_text="Raised by each take of the lease.")
@@ -73,7 +93,8 @@ class Partition(models.Model):
             # prevents two checkpoints for one log
             models.UniqueConstraint(fields=["source", "name"], name="partitions_source_name"),
             models.CheckConstraint(
-                condition=Q(state__in=["active", "stopped", "finished"]), name="partitions_state"
+                condition=Q(state__in=["active", "stopped", "paused", "finished"]),
+                name="partitions_state",
             ),
         ]
 
@@ -261,8 +282,10 @@ class ArrivalLatency(models.Model):
         return f"{self.window_start:%Y-%m-%d %H:%M} source {self.source_id} bucket {self.bucket}"
 
 
-# Django finds models through this module; the simulator's row is at home in one of its own.
-import ingestion.simulation_model  # noqa: E402, F401
+# Django finds models through this module; these are at home in modules of their own.
+import ingestion.push.models  # noqa: E402
+import ingestion.simulation_model  # noqa: E402
+import ingestion.source_models  # noqa: E402, F401
 
 
 class Shadow(models.Model):

@@ -84,6 +84,7 @@ def _piece(batch: MessageBatch, start: int, end: int) -> MessageBatch:
         batch,
         position=batch.offsets[start] if start else batch.position,
         next_position=batch.next_position if is_last else batch.offsets[end],
+        broker_offset=batch.broker_offset if is_last else "",
         sequence_number=batch.sequence_number + start,
         offsets=batch.offsets[start:end],
         times_us=batch.times_us[start:end],

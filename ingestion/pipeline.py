@@ -200,7 +200,11 @@ def _commit(work: Work) -> Committed:
         decided = decide(
             cursor,
             outcome,
-            low_id=lowest_id(batch, horizon=timedelta(days=settings.PAYFLOW["HORIZON_DAYS"])),
+            low_id=lowest_id(
+                batch,
+                reread_until=work.lease.reread_until,
+                horizon=timedelta(days=settings.PAYFLOW["HORIZON_DAYS"]),
+            ),
             numbering=numbering,
             bundle=work.bundle,
         )

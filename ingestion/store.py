@@ -30,8 +30,8 @@ from payflow.lib.errors import CheckpointMoved
 # the fence: a drainer without the lease, or with another idea of the position, finds no row
 _MOVE_CHECKPOINT = """
 UPDATE partitions SET position = %(next)s, sequence_number = sequence_number + %(messages)s,
-    leased_until = now() + %(lease_s)s * interval '1 s', attempts = 0, marked = false,
-    committed_at = now()
+    broker_offset = %(broker_offset)s, committed_at = now(), attempts = 0, marked = false,
+    leased_until = now() + %(lease_s)s * interval '1 s'
 WHERE id = %(id)s AND lease_epoch = %(epoch)s AND position = %(position)s AND state = 'active'
 """
 _MANIFEST = """
@@ -85,6 +85,7 @@ def move_checkpoint(cursor: Any, batch: MessageBatch, *, lease: Lease, lease_s: 
             "epoch": lease.epoch,
             "position": batch.position,
             "next": batch.next_position,
+            "broker_offset": batch.broker_offset,
             "messages": len(batch),
             "lease_s": lease_s,
         },

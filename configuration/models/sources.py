@@ -17,7 +17,9 @@ class Source(models.Model):
     """A broker connection and topic, and what is done with its messages."""
 
     name = models.SlugField(max_length=64, unique=True)
-    broker_type = models.CharField(max_length=32, help_text="redis_streams or file.")
+    broker_type = models.CharField(
+        max_length=32, help_text="event_hubs, kafka, redis_streams or file."
+    )
     settings = models.JSONField(
         default=dict,
         blank=True,
@@ -45,6 +47,12 @@ class Source(models.Model):
     )
     bundle_serial = models.BigIntegerField(
         default=0, editable=False, help_text="Raised each time another bundle becomes active."
+    )
+    settings_serial = models.BigIntegerField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="Raised each time its settings change.",
     )
     paused_at = models.DateTimeField(null=True, blank=True)
     paused_reason = models.CharField(max_length=256, blank=True, default="")

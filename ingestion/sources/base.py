@@ -70,6 +70,8 @@ class MessageBatch:
     #: broker time of each message, microseconds since 1970 UTC (files: the load time)
     times_us: list[int]
     bodies: list[bytes]
+    #: what the broker calls the last message where it is more than `offsets` say, else ""
+    broker_offset: str = ""
     #: None: no message of the batch has one
     keys: list[bytes | None] | None = None
     #: each a JSON object as the producer wrote it, unchecked; None: no message has one
@@ -113,6 +115,13 @@ class Checkpoint:
     position: str
     #: number of messages committed before it
     sequence_number: int
+    #: `MessageBatch.broker_offset` of the batch before it; "" at the beginning and after a seek
+    broker_offset: str = ""
+    #: messages that the broker counts before the position, less those that we committed: what
+    #: seeks have skipped (repeated: below 0)
+    shift: int = 0
+    #: of the lease: a reader with a higher one cuts the others off, where the broker can do that
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +142,28 @@ class Lag:
     events: int
     #: age of the oldest message that was not handed out yet, by the broker's clock; 0 if none
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What a partition holds now, as positions."""
+
+    #: of the oldest message that is still there; where an empty partition goes on
+    first: str
+    #: where the next message will be
+    end: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionStep:
+    """One thing that must hold for a source to be read, and whether it does."""
+
+    #: what was looked at, e.g. "DNS", "TLS", "Credentials", "Topic", "Consumer group"
+    name: str
+    #: None: not looked at, because a step before it failed
+    is_ok: bool | None
+    #: what was found or what is wrong, without a secret; what to do about it
+    detail: str = ""
 
 
 class MessageConsumer(ABC):
@@ -205,6 +236,11 @@ class MessageConsumer(ABC):
     @abstractmethod
     def lag(self) -> dict[str, Lag]:
         """Of each assigned partition, behind what was handed out. One round trip."""
+
+
+def position_key(position: str) -> tuple[int, ...]:
+    """What positions of one partition are ordered by; ValueError when it is no position."""
+    return tuple(map(int, position.split("-")))
 
 
 def parse_headers(raw: bytes | None) -> dict[str, str]:

@@ -10,6 +10,7 @@ from itertools import pairwise
 import polars as pl
 
 from ingestion import archive
+from ingestion.sources.base import position_key
 from ingestion.verify.findings import Findings
 from ingestion.verify.report import Kind
 from ingestion.verify.snapshot import Manifest
@@ -100,7 +101,7 @@ def _check_description(
 def _is_in_order(manifest: Manifest, offsets: Sequence[str]) -> bool:
     """Whether the messages lie between the batch's positions, in the broker's order."""
     places = [
-        tuple(map(int, position.split("-")))
+        position_key(position)
         for position in (manifest.start_position, *offsets, manifest.next_position)
     ]
     first, *rest = places

@@ -71,6 +71,14 @@ class Problem:
         return f"{', '.join(filter(None, (line, where)))}: {self.message}"
 
 
+class PartitionTaken(Retryable):
+    """Another reader with a higher epoch has cut this one off from a partition."""
+
+    def __init__(self, *, partition: str, detail: str = "") -> None:
+        self.partition = partition
+        super().__init__(f"another reader took partition {partition}. {detail}".strip())
+
+
 class ConfigurationError(Permanent):
     """A configuration document is wrong; nothing of it is live."""
 

@@ -1,0 +1,1 @@
+"""Events pushed over HTTP: received, published to the source's broker, then answered."""
