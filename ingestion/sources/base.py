@@ -175,6 +175,8 @@ class MessageConsumer(ABC):
     """
 
     broker_type: ClassVar[str]
+    #: settings that name the log itself: the checkpoints belong to it, so they never change
+    LOG_FIELDS: ClassVar[frozenset[str]]
 
     @classmethod
     @abstractmethod
@@ -236,6 +238,34 @@ class MessageConsumer(ABC):
     @abstractmethod
     def lag(self) -> dict[str, Lag]:
         """Of each assigned partition, behind what was handed out. One round trip."""
+
+    # --- what a partition holds, assigned or not -------------------------------------------------
+
+    @abstractmethod
+    def bounds(self, partition: str) -> Bounds:
+        """What it holds now, by one look at the broker."""
+
+    @abstractmethod
+    def position_at(self, partition: str, moment: datetime) -> str:
+        """Of the first message at or after that broker time; the end when there is none."""
+
+    @abstractmethod
+    def count_between(self, partition: str, start: str, end: str) -> int | None:
+        """Messages held from `start` to before `end`; None when the broker cannot tell."""
+
+    def counted_before(self, partition: str, position: str) -> int | None:  # noqa: ARG002
+        """Messages that the broker ever took before a position, where it compares counters.
+
+        `Checkpoint.shift` is this less `Checkpoint.sequence_number`. None: no such broker.
+        """
+        return None
+
+    @abstractmethod
+    def diagnose(self) -> list[ConnectionStep]:
+        """What must hold for this source to be read, in order, on a connection of its own.
+
+        Never raises, takes 10 seconds at most; also before `connect()` and when it fails.
+        """
 
 
 def position_key(position: str) -> tuple[int, ...]:

@@ -21,7 +21,16 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from ingestion.sources.base import BatchLimits, Checkpoint, Lag, MessageBatch, MessageConsumer
+from ingestion.sources.base import (
+    BatchLimits,
+    Bounds,
+    Checkpoint,
+    ConnectionStep,
+    Lag,
+    MessageBatch,
+    MessageConsumer,
+)
+from ingestion.sources.diagnosis import StepFailed, look_in_order
 from ingestion.sources.file_csv import CsvRecords
 from ingestion.sources.file_json import JsonArrayRecords
 from ingestion.sources.file_records import (
@@ -78,6 +87,8 @@ class FileConsumer(MessageConsumer):
     """Reads one file from any record on; the end of the file is not an error."""
 
     broker_type: ClassVar[str] = "file"
+    #: a file is its content, wherever it lies; what a record is depends on these
+    LOG_FIELDS: ClassVar[frozenset[str]] = frozenset({"format", "delimiter"})
 
     @classmethod
     def parse_settings(cls, settings: Mapping[str, Any]) -> FileSettings:
@@ -103,6 +114,8 @@ class FileConsumer(MessageConsumer):
         self._content: _Content | None = None
         self._records: Records | None = None
         self._next: Checkpoint | None = None
+        #: position behind the last record, once somebody asked
+        self._last: int | None = None
 
     # --- connection ------------------------------------------------------------------------------
 
@@ -116,7 +129,7 @@ class FileConsumer(MessageConsumer):
     def disconnect(self) -> None:
         if self._records is not None:
             self._records.close()
-        self._records = self._content = None
+        self._records = self._content = self._last = None
 
     @property
     def is_connected(self) -> bool:
@@ -226,6 +239,51 @@ class FileConsumer(MessageConsumer):
         events = records.behind(content.extent)
         seconds = (datetime.now(UTC) - content.loaded_at).total_seconds() if events else 0.0
         return {self._next.partition: Lag(events=events, seconds=seconds)}
+
+    # --- what the file holds ---------------------------------------------------------------------
+
+    def bounds(self, partition: str) -> Bounds:
+        """Reads the file through the first time, beside whoever reads it."""
+        content, _ = self._open
+        with self._translated():
+            if partition != content.sha256 or content.state != _state(self._path):
+                raise SourceUnavailable(f"{self._path} is another file than {partition} now.")
+            if self._last is None:
+                records = self._open_records()
+                self._last = records.last()
+                records.close()
+        return Bounds(first="0", end=str(self._last))
+
+    def position_at(self, partition: str, moment: datetime) -> str:
+        bounds = self.bounds(partition)
+        return bounds.first if moment <= self._open[0].loaded_at else bounds.end
+
+    def count_between(self, partition: str, start: str, end: str) -> int | None:
+        last = int(self.bounds(partition).end)
+        return max(0, min(int(end), last) - min(int(start), last))
+
+    def diagnose(self) -> list[ConnectionStep]:
+        return look_in_order([("File", self._find_file), ("Format", self._find_record)])
+
+    def _find_file(self) -> str:
+        try:
+            with self._path.open("rb"):
+                size = self._path.stat().st_size
+        except OSError as exc:
+            reason = exc.strerror or type(exc).__name__
+            raise StepFailed(f"{self._path}: {reason}") from exc
+        return f"{self._path} has {size:,} bytes."
+
+    def _find_record(self) -> str:
+        try:
+            records = self._open_records()
+            found = records.read(messages=1, size=1)
+            records.close()
+        except (Permanent, OSError, EOFError, zlib.error, pl.exceptions.PolarsError) as exc:
+            reason = f" {exc}" if isinstance(exc, Permanent) else ""
+            name = self._settings.format
+            raise StepFailed(f"The first record cannot be read as {name}.{reason}") from exc
+        return f"It begins with a record of {len(found[0]):,} bytes." if found else "It is empty."
 
 
 def _examine(path: Path) -> _Content:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import sys
 from abc import ABC, abstractmethod
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -50,6 +52,10 @@ class Records(ABC):
         """Go to a record; False when the file has fewer (its end is a position)."""
 
     @abstractmethod
+    def last(self) -> int:
+        """Position behind the last record, as far as the file is whole; reads on to it."""
+
+    @abstractmethod
     def behind(self, extent: Extent) -> int:
         """Records that follow; a format that does not know says what the extent suggests."""
 
@@ -88,6 +94,11 @@ class SequentialRecords(Records):
         while self.position < position and self._following(None) is not None:
             self.position += 1
         return self.position == position
+
+    def last(self) -> int:
+        with suppress(Permanent):  # told when reading gets there
+            self.seek(sys.maxsize)
+        return self.position
 
     def close(self) -> None:
         self._file.close()
@@ -190,6 +201,9 @@ class ParquetRecords(Records):
         self.position = position
         self._encoded.clear()
         return position <= self._length
+
+    def last(self) -> int:
+        return self._length
 
     def behind(self, extent: Extent) -> int:  # noqa: ARG002 - the file knows its rows
         return self._length - self.position

@@ -21,13 +21,24 @@ import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any, ClassVar
 
 import redis
 
-from ingestion.sources.base import BatchLimits, Checkpoint, Lag, MessageBatch, MessageConsumer
+from ingestion.sources.base import (
+    BatchLimits,
+    Bounds,
+    Checkpoint,
+    ConnectionStep,
+    Lag,
+    MessageBatch,
+    MessageConsumer,
+)
 from ingestion.sources.redis_settings import RedisStreamsSettings, parse_settings
 from ingestion.sources.stream_buffer import StreamReading, times_us
+from ingestion.sources.stream_diagnosis import diagnose_streams
+from ingestion.sources.stream_look import StreamLook
 from ingestion.sources.stream_position import (
     FIRST_POSITION,
     StreamState,
@@ -52,6 +63,7 @@ class RedisStreamsConsumer(MessageConsumer):
     """Reads streams with XREAD, without a consumer group: the checkpoint is ours."""
 
     broker_type: ClassVar[str] = "redis_streams"
+    LOG_FIELDS: ClassVar[frozenset[str]] = frozenset({"stream", "partitions"})
 
     @classmethod
     def parse_settings(cls, settings: Mapping[str, Any]) -> RedisStreamsSettings:
@@ -120,6 +132,7 @@ class RedisStreamsConsumer(MessageConsumer):
             key=stream_key(self._settings.stream, checkpoint.partition),
             position=checkpoint.position,
             sequence_number=checkpoint.sequence_number,
+            shift=checkpoint.shift,
         )
         self._check([reading])
         self._readings[checkpoint.partition] = reading
@@ -226,14 +239,7 @@ class RedisStreamsConsumer(MessageConsumer):
             return [self._state(reply) for reply in _run(pipeline)]
 
     def _state(self, info: Any) -> StreamState:
-        if info is None:
-            return StreamState()
-        if "entries-added" not in info:
-            raise SourceUnavailable(
-                f"Source {self._source}: the server does not count what it took; "
-                "Redis 7 or newer, or Valkey, is needed."
-            )
-        return StreamState.from_info(info)
+        return StreamState() if info is None else StreamState.from_info(info)
 
     def _check_now_and_then(self) -> None:
         """After every connect, and while nothing comes: a lost stream looks like a quiet one."""
@@ -250,8 +256,8 @@ class RedisStreamsConsumer(MessageConsumer):
                     state,
                     partition=reading.partition,
                     position=batch.next_position if batch else reading.position,
-                    committed=reading.sequence_number,
-                    handed_out=reading.sequence_number + (len(batch) if batch else 0),
+                    committed=reading.counted,
+                    handed_out=reading.counted + (len(batch) if batch else 0),
                 )
             except PositionLost:
                 self.release(reading.partition)
@@ -269,10 +275,34 @@ class RedisStreamsConsumer(MessageConsumer):
         now = seconds + micros / 1e6
         lags: dict[str, Lag] = {}
         for reading, info, oldest in zip(readings, replies[::2], replies[1::2], strict=True):
-            behind = self._state(info).added - reading.sequence_number
+            behind = self._state(info).added - reading.counted
             age = now - parse_id(oldest[0][0].decode())[0] / 1000 if oldest else 0.0
             lags[reading.partition] = Lag(events=max(0, behind), seconds=max(0.0, age))
         return lags
+
+    # --- what a partition holds ------------------------------------------------------------------
+
+    def bounds(self, partition: str) -> Bounds:
+        with self._translated():
+            return self._look(partition).bounds()
+
+    def position_at(self, partition: str, moment: datetime) -> str:
+        with self._translated():
+            return self._look(partition).position_at(moment)
+
+    def count_between(self, partition: str, start: str, end: str) -> int | None:
+        with self._translated():
+            return self._look(partition).count_between(start, end)
+
+    def counted_before(self, partition: str, position: str) -> int | None:
+        with self._translated():
+            return self._look(partition).counted_before(position)
+
+    def diagnose(self) -> list[ConnectionStep]:
+        return diagnose_streams(self._settings)
+
+    def _look(self, partition: str) -> StreamLook:
+        return StreamLook(self._connected, stream_key(self._settings.stream, partition))
 
     # --- trimming --------------------------------------------------------------------------------
 

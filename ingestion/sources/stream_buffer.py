@@ -99,6 +99,8 @@ class StreamReading:
     position: str
     #: number of that message
     sequence_number: int
+    #: messages that the server counts before it beside those
+    shift: int = 0
     columns: Columns = field(default_factory=Columns)
     size: int = 0
     #: the last reply was as long as it could be, so the server has more
@@ -108,6 +110,11 @@ class StreamReading:
     #: when the first buffered message came, on the monotonic clock and in UTC
     arrived: float = 0.0
     received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def counted(self) -> int:
+        """Messages that the server counts before the position."""
+        return self.sequence_number + self.shift
 
     @property
     def read_after(self) -> str:

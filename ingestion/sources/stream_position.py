@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from payflow.lib.errors import PositionLost
+from payflow.lib.errors import PositionLost, SourceUnavailable
 
 FIRST_POSITION = "0-1"
 
@@ -48,7 +48,11 @@ class StreamState:
 
     @classmethod
     def from_info(cls, info: Mapping[str, Any]) -> StreamState:
-        """From XINFO STREAM (Redis 7 or newer, Valkey)."""
+        """From XINFO STREAM (Redis 7 or newer, Valkey); SourceUnavailable of older ones."""
+        if "entries-added" not in info:
+            raise SourceUnavailable(
+                "The server does not count what it took; Redis 7 or newer, or Valkey, is needed."
+            )
         return cls(
             length=info["length"],
             added=info["entries-added"],
