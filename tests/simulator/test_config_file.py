@@ -34,14 +34,15 @@ def _compliance(text: str) -> str:
         ("simulator: {output: {batch_size: 0}}", "/simulator/output/batch_size: "),
         ("simulator: {output: {batch_size: 10001}}", "/simulator/output/batch_size: "),
         (
-            "simulator: {output: {destination: kafka}}",
-            "/simulator/output/destination: nothing can be sent to kafka yet; use stream, file",
+            "simulator: {output: {destination: kafka, topic: payments}}",
+            "/simulator/output: destination kafka needs bootstrap_servers",
         ),
         (
-            "simulator: {output: {destination: event_hub}}",
-            "/simulator/output/destination: nothing can be sent to event_hub yet",
+            "simulator: {output: {destination: event_hub, connection_string: '${HUBS}'}}",
+            "/simulator/output: destination event_hub needs hub",
         ),
-        ("simulator: {output: {destination: file}}", "destination file needs a file_path"),
+        ("simulator: {output: {destination: rabbit}}", "/simulator/output/destination: "),
+        ("simulator: {output: {destination: file}}", "destination file needs file_path"),
         (
             "simulator: {output: {connection_string: 'redis://:hunter2@h'}}",
             "/simulator/output/connection_string: may hold a password",
@@ -123,6 +124,20 @@ def test_secrets_are_references(monkeypatch: pytest.MonkeyPatch):
 
     assert config.output.connection_string == "env:SIM_URL"
     assert config.output.file_path == "/data/x"
+    assert "hunter2" not in repr(config)
+
+
+@pytest.mark.parametrize("word", ["event_hub", "event_hubs"])
+def test_event_hubs_have_two_spellings(word: str, monkeypatch: pytest.MonkeyPatch):
+    """The destination's own, and that of a source's broker type."""
+    monkeypatch.setenv("HUBS", "Endpoint=sb://hunter2")
+
+    config = parse(
+        f"simulator: {{output: {{destination: {word}, connection_string: '${{HUBS}}', hub: pay}}}}"
+    )
+
+    assert config.output.destination == "event_hub"
+    assert config.output.is_broker
     assert "hunter2" not in repr(config)
 
 

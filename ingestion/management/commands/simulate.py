@@ -21,12 +21,9 @@ from configuration.models import Source
 from ingestion.simulation_follow import Follower
 from ingestion.simulation_model import Simulation
 from ingestion.simulation_options import events_of, shipped, with_options
-from ingestion.simulation_target import publisher_of, shape_of
-from ingestion.sources.factory import ConsumerFactory
+from ingestion.simulation_target import publisher_of, publisher_to, shape_of
 from payflow.lib.errors import ConfigurationError, PayflowError
 from payflow.lib.publish.base import Publisher
-from payflow.lib.publish.factory import create_publisher
-from payflow.lib.publish.file import FilePublisher, StdoutPublisher
 from simulator.answers import AnswerKey
 from simulator.config import Shape, SimulatorConfig
 from simulator.config_file import WatchedFile, scenarios
@@ -126,7 +123,7 @@ class Command(BaseCommand):
                 between=between,
             )
             with suppress(BrokenPipeError):  # the reader of our output has had enough
-                feed.run(generator, total=count, paced=config.output.destination == "stream")
+                feed.run(generator, total=count, paced=config.output.is_broker)
         self._say(_summary(feed.sent))
 
     def _report(self, config: SimulatorConfig, count: int | None) -> Report:
@@ -161,23 +158,16 @@ class Command(BaseCommand):
 
     def _publisher(self, source: Source | None, config: SimulatorConfig) -> Publisher:
         output = config.output
-        if output.destination != "stream":
-            file = FilePublisher(output.file_path or "")
-            publisher = StdoutPublisher() if output.destination == "stdout" else file
-            publisher.connect()  # now: a wrong path does not become right by waiting
-            return publisher
-        if source is not None:
+        if source is not None and output.is_broker:
             return publisher_of(source)
-        if output.connection_string is None:
+        if output.destination == "stream" and output.connection_string is None:
             raise CommandError(
                 "Say where to: --source NAME or --out FILE (or output.connection_string)."
             )
-        broker = {
-            "url": output.connection_string,
-            "stream": output.stream,
-            "partitions": output.partitions,
-        }
-        return create_publisher("redis_streams", ConsumerFactory.validate("redis_streams", broker))
+        publisher = publisher_to(output)
+        if not output.is_broker:
+            publisher.connect()  # now: a wrong path does not become right by waiting
+        return publisher
 
 
 class _Reload:
