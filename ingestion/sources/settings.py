@@ -24,6 +24,22 @@ class SettingsReader:
             return ""
         return value
 
+    def optional_text(self, field: str, *, max_length: int = 1024) -> str:
+        """A text that may be left out or be null; "" then."""
+        if self._take(field, None) is None:
+            return ""
+        return self.text(field, max_length=max_length)
+
+    def mapping(self, field: str) -> dict[str, Any]:
+        """Names with values, not looked at any further; {} when it is left out."""
+        value = self._take(field, None)
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+            self.refuse(field, "it must be names with values")
+            return {}
+        return dict(value)
+
     def number(self, field: str, *, default: int, minimum: int, maximum: int) -> int:
         """A whole number within the bounds, both included."""
         value = self._take(field, default)
@@ -39,6 +55,10 @@ class SettingsReader:
             self.refuse(field, f"it must be one of {', '.join(choices)}")
             return default
         return str(value)
+
+    def refuse_inside(self, field: str, name: str, message: str) -> None:
+        """Note what is wrong with one name of a mapping."""
+        self._problems.append(Problem(pointer=f"/settings/{field}/{name}", message=message))
 
     def refuse(self, field: str, rule: str, *, secret: bool = False) -> None:
         """Note that a field breaks a rule; a `secret` value is not repeated."""
