@@ -83,8 +83,10 @@ def kind_of(document: Mapping[str, Any]) -> str | None:
     return ConfigurationVersion.Kind.COMPLIANCE if "rules" in document else None
 
 
-def read_text(text: str, *, label: str = "the text") -> tuple[dict[str, Any], dict[str, int]]:
-    """(document, JSON pointer -> line) of a YAML or JSON text.
+def read_text(
+    text: str, *, label: str = "the text", begins: str = "name: .."
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """(document, JSON pointer -> line) of a YAML or JSON text; `begins` is said to who is wrong.
 
     Raises ConfigurationError when it is none, or none that a version can keep.
     """
@@ -95,7 +97,7 @@ def read_text(text: str, *, label: str = "the text") -> tuple[dict[str, Any], di
     except Unreadable as exc:
         raise _problem(f"{label} is no YAML or JSON: {exc}", line=exc.line) from exc
     if not isinstance(document, dict):
-        raise _problem(f"{label} holds no mapping: it begins with `name: ..`")
+        raise _problem(f"{label} holds no mapping: it begins with `{begins}`")
     problems = [
         problem for problem, _ in zip(unstorable(document), range(_MAX_PROBLEMS), strict=False)
     ]

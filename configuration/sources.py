@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from configuration import audit, validators
@@ -18,6 +19,11 @@ from configuration.models import Source
 from payflow.lib.errors import ConfigurationError, Problem
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NO_SETTINGS: Final = "a source of files has none: the command that reads a file names it"
+#: what stands between :// and @ in an address: a user and a password
+_CREDENTIALS: Final = re.compile(r"://[^@/\s]*@")
+#: a setting that is not there; null would be one
+_ABSENT: Final = object()
 #: what may change while drainers read: the bundle, and so what becomes of the next batch
 ROUTING: Final = ("schema_name", "route_table", "metrics_name", "compliance_name")
 
@@ -63,41 +69,94 @@ def read_source(text: str) -> SourceDocument:
     return SourceDocument(**document)
 
 
-def define(document: SourceDocument, *, by: User | None = None) -> tuple[Source, bool]:
-    """Make a source, or route the one of that name; returns it and whether it is new.
+def define(document: SourceDocument, *, by: User | None = None) -> tuple[Source, str]:
+    """Make a source, or change the one of that name; returns it and what was done to it.
 
-    Raises ConfigurationError when it is wrong, or would change the connection of a source that is
-    there: its checkpoints belong to it.
+    That is "made", "changed" (its settings, perhaps its routing too) or "routed". Raises
+    ConfigurationError when something is wrong, or another log would be read under its name: its
+    checkpoints belong to the one that it has.
     """
     routing = {name: getattr(document, name) for name in ROUTING}
     present = Source.objects.filter(name=document.name).first()
     if present is not None:
-        for name in ("broker_type", "settings"):
-            if getattr(present, name) != getattr(document, name):
-                message = "differs from the source that is there: its checkpoints belong to it"
-                raise ConfigurationError(Problem(pointer=f"/{name}", message=message))
-        route(present, by=by, **routing)
-        return present, False
+        if present.broker_type != document.broker_type:
+            message = "differs from the source that is there: its checkpoints belong to it"
+            raise ConfigurationError(Problem(pointer="/broker_type", message=message))
+        with transaction.atomic():
+            changed = change_settings(present, document.settings, by=by)
+            route(present, by=by, **routing)
+        return present, "changed" if changed else "routed"
+    return make(document, by=by), "made"
+
+
+def make(document: SourceDocument, *, by: User | None = None) -> Source:
+    """A new source, which workers find within seconds; raises ConfigurationError when it is wrong.
+
+    Nobody may have its name already.
+    """
     _check_connection(document)
+    routing = _complete({name: getattr(document, name) for name in ROUTING})
     with transaction.atomic():
         source = Source(
             name=document.name,
             broker_type=document.broker_type,
             settings=document.settings,
-            **_complete(routing),
+            **routing,
         )
         source.save()
         refresh_bundle(source)
-        audit.record("made source", source.name, by=by, **_complete(routing))
-    return source, True
+        audit.record("made source", source.name, by=by, **routing)
+    return source
+
+
+def change_settings(
+    source: Source, settings: Mapping[str, Any], *, by: User | None = None
+) -> list[str]:
+    """Connect to the same log in another way; the names of the settings that changed.
+
+    Workers take them within a second, under a higher `settings_serial`. Raises ConfigurationError
+    when they are wrong or name another log: nothing changes then.
+    """
+    with transaction.atomic():
+        row = Source.objects.select_for_update().get(pk=source.pk)
+        names = sorted(
+            name
+            for name in row.settings.keys() | settings.keys()
+            if row.settings.get(name, _ABSENT) != settings.get(name, _ABSENT)
+        )
+        if not names:
+            return []
+        if row.broker_type == "file":
+            raise ConfigurationError(Problem(pointer="/settings", message=_NO_SETTINGS))
+        validators.validate_settings_change(row.broker_type, row.settings, settings)
+        Source.objects.filter(pk=row.pk).update(
+            settings=settings, settings_serial=F("settings_serial") + 1
+        )
+        audit.record(
+            "changed settings",
+            row.name,
+            by=by,
+            before=_some(row.settings, names),
+            after=_some(settings, names),
+        )
+    source.refresh_from_db(fields=["settings", "settings_serial"])
+    return names
+
+
+def _some(settings: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: shown_setting(settings[name]) for name in names if name in settings}
+
+
+def shown_setting(value: Any) -> Any:
+    """A setting as people may see it: user and password in an address are hidden."""
+    return _CREDENTIALS.sub("://***@", value) if isinstance(value, str) else value
 
 
 def _check_connection(document: SourceDocument) -> None:
     if document.broker_type != "file":
         validators.validate_source(document.broker_type, document.settings)
     elif document.settings:
-        message = "a source of files has none: the command that reads a file names it"
-        raise ConfigurationError(Problem(pointer="/settings", message=message))
+        raise ConfigurationError(Problem(pointer="/settings", message=_NO_SETTINGS))
 
 
 def route(source: Source, *, by: User | None = None, **routing: Any) -> bool:
@@ -125,16 +184,29 @@ def route(source: Source, *, by: User | None = None, **routing: Any) -> bool:
     return True
 
 
-def pause(source: Source, *, reason: str) -> None:
-    """Drainers give its partitions back within a second; the broker keeps the messages."""
-    Source.objects.filter(pk=source.pk, paused_at=None).update(
-        paused_at=timezone.now(), paused_reason=reason[:256]
-    )
+def pause(source: Source, *, reason: str, by: User | None = None) -> bool:
+    """Drainers give its partitions back within a second; the broker keeps the messages.
+
+    False if it was paused already: since when and why stay as they were.
+    """
+    with transaction.atomic():
+        changed = Source.objects.filter(pk=source.pk, paused_at=None).update(
+            paused_at=timezone.now(), paused_reason=reason[:256]
+        )
+        if changed:
+            audit.record("paused source", source.name, by=by, reason=reason[:256])
+    return changed == 1
 
 
-def resume(source: Source) -> None:
-    """Drainers take its partitions again, from where each stands."""
-    Source.objects.filter(pk=source.pk).update(paused_at=None, paused_reason="")
+def resume(source: Source, *, by: User | None = None) -> bool:
+    """Drainers take its partitions again, from where each stands; False if it was not paused."""
+    with transaction.atomic():
+        row = Source.objects.select_for_update().get(pk=source.pk)
+        if row.paused_at is None:
+            return False
+        Source.objects.filter(pk=row.pk).update(paused_at=None, paused_reason="")
+        audit.record("resumed source", row.name, by=by, paused_at=row.paused_at.isoformat())
+    return True
 
 
 def _complete(routing: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class IngestionConfig(AppConfig):
             },
             bundle=compile_bundle,
             source=ConsumerFactory.validate,
+            settings=ConsumerFactory.validate_change,
             compatibility=compare_schemas,
         )
         traffic.register(arrived.between)

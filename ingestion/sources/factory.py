@@ -33,3 +33,19 @@ class ConsumerFactory:
             )
             raise ConfigurationError(Problem(pointer="/broker_type", message=message))
         return CONSUMERS[broker_type].parse_settings(settings)
+
+    @staticmethod
+    def validate_change(broker_type: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        """Raises ConfigurationError like `validate`, or where `new` names another log."""
+        before, after = (ConsumerFactory.validate(broker_type, said) for said in (old, new))
+        problems = [
+            Problem(
+                pointer=f"/settings/{field}",
+                message=f"{field} names the log that the checkpoints belong to and stays "
+                f"{getattr(before, field)!r}: make another source for another log.",
+            )
+            for field in sorted(CONSUMERS[broker_type].LOG_FIELDS)
+            if getattr(before, field) != getattr(after, field)
+        ]
+        if problems:
+            raise ConfigurationError(problems)

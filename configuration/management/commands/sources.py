@@ -14,12 +14,12 @@ from payflow.lib.errors import ConfigurationError
 
 
 class Command(BaseCommand):
-    help = "Make sources from files, change what becomes of their messages, and list them."
+    help = "Make sources from files, change their settings and routes, and list them."
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
         applying = actions.add_parser(
-            "apply", help="make the source of each file, or route the one of that name anew"
+            "apply", help="make the source of each file, or change the one of that name"
         )
         applying.add_argument("files", nargs="+", type=Path, metavar="FILE")
         applying.add_argument("--by", metavar="USER", help="who does it, for the audit trail")
@@ -40,7 +40,7 @@ class Command(BaseCommand):
 
     def _apply(self, path: Path, *, by: User | None) -> None:
         try:
-            source, is_new = define(read_source(path.read_text()), by=by)
+            source, done = define(read_source(path.read_text()), by=by)
         except OSError as exc:
             raise CommandError(f"{path} cannot be read: {exc.strerror}") from exc
         except UnicodeDecodeError as exc:
@@ -48,7 +48,7 @@ class Command(BaseCommand):
         except ConfigurationError as exc:
             lines = "\n".join(f"  {problem}" for problem in exc.problems)
             raise CommandError(f"{path} is refused:\n{lines}") from exc
-        self.stdout.write(f"{source.name}: {'made' if is_new else 'routed'}, {_schemas(source)}")
+        self.stdout.write(f"{source.name}: {done}, {_schemas(source)}")
 
 
 def _schemas(source: Source) -> str:
