@@ -5,6 +5,7 @@ Time is real and short: a broker's own clock and blocking reads are part of what
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,18 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ingestion.sources.base import BatchLimits, Checkpoint, MessageBatch, MessageConsumer
-from ingestion.sources.factory import ConsumerFactory
+from ingestion.sources.base import (
+    BatchLimits,
+    Checkpoint,
+    MessageBatch,
+    MessageConsumer,
+    position_key,
+)
+from ingestion.sources.factory import CONSUMERS, ConsumerFactory
 from payflow.lib.errors import ConfigurationError, PositionLost, SourceUnavailable
 
 LIMITS = BatchLimits()
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: longer than a batch of any harness lingers
 PATIENCE_S = 0.15
 
@@ -30,6 +38,9 @@ class Harness(ABC):
     partitions: ClassVar[int]
     #: settings that pass
     settings: Mapping[str, Any]
+    #: whether the broker knows where a time lies, and tells what lies between two positions
+    finds_times: ClassVar[bool] = True
+    counts: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._consumers: list[MessageConsumer] = []
@@ -318,3 +329,138 @@ class SourceContract:
         (problem,) = caught.value.problems
         assert problem.pointer == "/settings/max_lenght"
         assert "max_lenght" in problem.message
+
+    # --- what a partition holds ------------------------------------------------------------------
+
+    def test_bounds_of_an_empty_partition_meet(self, source: Harness):
+        """Its beginning is where the next message will be."""
+        source.load([])
+        consumer = source.connect()
+        partition = consumer.partitions()[0]
+
+        bounds = consumer.bounds(partition)
+
+        assert position_key(bounds.first) == position_key(bounds.end)
+
+    def test_bounds_are_where_reading_begins_and_ends(self, source: Harness):
+        """Asked before anybody reads: from the first on all comes, and ends at the end."""
+        bodies = numbered(500)
+        source.load(bodies)
+        consumer = source.connect()
+        partition = consumer.partitions()[0]
+
+        bounds = consumer.bounds(partition)
+        consumer.checkpoint(
+            Checkpoint(partition=partition, position=bounds.first, sequence_number=0)
+        )
+        batches = drain(consumer)
+
+        assert all_bodies(batches) == bodies
+        assert position_key(bounds.first) == position_key(batches[0].offsets[0])
+        assert position_key(bounds.end) == position_key(batches[-1].next_position)
+
+    def test_a_time_is_found_as_a_position(self, source: Harness):
+        """The first message at or after it; before all is the first, after all is the end."""
+        if not source.finds_times:
+            pytest.skip("this broker does not find times")
+        consumer = source.read(numbered(2_000))
+        (batch,) = drain(consumer)
+        at = [EPOCH + timedelta(microseconds=time_us) for time_us in batch.times_us]
+
+        for moment in (at[0], at[1_000], at[-1]):
+            expected = batch.offsets[next(i for i, t in enumerate(at) if t >= moment)]
+            assert consumer.position_at(batch.partition, moment) == expected
+        bounds = consumer.bounds(batch.partition)
+        assert consumer.position_at(batch.partition, EPOCH) == bounds.first
+        assert consumer.position_at(batch.partition, at[-1] + timedelta(hours=1)) == bounds.end
+
+    def test_messages_between_positions_are_counted(self, source: Harness):
+        """The start counts, the end does not; nothing lies between when it is not behind."""
+        if not source.counts:
+            pytest.skip("this broker cannot count")
+        consumer = source.read(numbered(2_500))
+        (batch,) = drain(consumer)
+        bounds = consumer.bounds(batch.partition)
+
+        def count(start: str, end: str) -> int | None:
+            return consumer.count_between(batch.partition, start, end)
+
+        assert count(bounds.first, bounds.end) == 2_500
+        assert count(batch.offsets[100], batch.offsets[2_400]) == 2_300
+        assert count(batch.offsets[2_400], bounds.end) == 100
+        assert count(bounds.end, bounds.end) == 0
+        assert count(bounds.end, bounds.first) == 0
+
+    def test_looking_does_not_disturb_reading(self, source: Harness):
+        """What was read ahead of a look comes behind it, once."""
+        bodies = numbered(LIMITS.messages + 50)
+        consumer = source.read(bodies)
+        first = consumer.consume_batch(wait_s=2)
+        assert first is not None
+
+        bounds = consumer.bounds(first.partition)
+        consumer.count_between(first.partition, bounds.first, bounds.end)
+        if source.finds_times:
+            consumer.position_at(first.partition, EPOCH)
+        consumer.diagnose()
+
+        assert all_bodies([first, *drain(consumer)]) == bodies
+
+    def test_looking_needs_a_connection(self, source: Harness):
+        """As reading does."""
+        source.load(numbered(5))
+        consumer = source.connect()
+        partition = consumer.partitions()[0]
+        consumer.disconnect()
+
+        for look in (
+            lambda: consumer.bounds(partition),
+            lambda: consumer.position_at(partition, EPOCH),
+            lambda: consumer.count_between(partition, "0", "1"),
+        ):
+            with pytest.raises(SourceUnavailable):
+                look()
+
+    @pytest.mark.parametrize(("index", "committed"), [(1_500, 0), (500, 2_500)])
+    def test_reading_goes_on_after_a_jump(self, source: Harness, index: int, committed: int):
+        """Skipped or repeated, the messages count on from ours, and nothing passes for lost."""
+        bodies = numbered(2_500)
+        consumer = source.read(bodies)
+        (batch,) = drain(consumer)
+        position = batch.offsets[index]
+        counted = consumer.counted_before(batch.partition, position)
+
+        consumer.checkpoint(
+            Checkpoint(
+                partition=batch.partition,
+                position=position,
+                sequence_number=committed,
+                shift=(index if counted is None else counted) - committed,
+            )
+        )
+        before = consumer.lag()[batch.partition]
+        (again,) = drain(consumer)
+
+        assert again.bodies == bodies[index:]
+        assert (again.position, again.sequence_number) == (position, committed)
+        assert before.events == len(again)
+        assert consumer.lag()[batch.partition].events == 0
+
+    def test_a_good_connection_is_found_good(self, source: Harness):
+        """Every step holds, also while nothing is connected, and says what it found."""
+        source.load(numbered(5))
+        consumer = source.connect()
+        consumer.disconnect()
+
+        steps = consumer.diagnose()
+
+        assert steps
+        assert [(step.name, step.is_ok, step.detail) for step in steps if not step.is_ok] == []
+        assert all(step.name and step.detail for step in steps)
+
+    def test_settings_that_name_the_log_are_settings(self, source: Harness):
+        """What must never change is a setting, or a typing error would let it change."""
+        parsed = ConsumerFactory.validate(source.broker_type, source.settings)
+
+        fields = {field.name for field in dataclasses.fields(parsed)}
+        assert fields >= CONSUMERS[source.broker_type].LOG_FIELDS
