@@ -28,7 +28,7 @@ class Expected:
     cells: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
 
-def make(count: int, *, seed: int, start: datetime | None = None) -> tuple[list[bytes], Expected]:
+def make(count: int, *, seed: float, start: datetime | None = None) -> tuple[list[bytes], Expected]:
     """`count` messages of the schema `transaction`: 2 % broken, 1 % sent twice, sums known."""
     rng = random.Random(seed)
     start = start or datetime.now(UTC) - timedelta(minutes=7)
@@ -49,6 +49,12 @@ def make(count: int, *, seed: int, start: datetime | None = None) -> tuple[list[
             expected.duplicates += 1
     expected.messages = len(messages)
     return messages, expected
+
+
+def padded(body: bytes, size: int) -> bytes:
+    """The same event, `size` bytes long by a field that no rule looks at."""
+    head = body.removesuffix(b"}") + b', "padding": "'
+    return head + b"x" * (size - len(head) - 2) + b'"}'
 
 
 def _event(rng: random.Random, moment: datetime) -> bytes:

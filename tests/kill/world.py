@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -71,6 +72,13 @@ class World:
         )
         assert result.returncode == 0 or not check, result.stderr[-3000:]
         return result
+
+    def define(self, name: str, *, broker_type: str, settings: dict[str, Any]) -> None:
+        """A source of the schema `transaction`; running workers find it within 10 s."""
+        path = self.services.state_dir / f"{name}.json"
+        document = {"name": name, "broker_type": broker_type, "settings": settings}
+        path.write_text(json.dumps({**document, "schema_name": "transaction"}))
+        self.manage("sources", "apply", str(path))
 
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.urls.database_url, autocommit=True) as connection:

@@ -1,0 +1,162 @@
+"""Where events go is away for ten minutes: workers wait, and need no more memory than before."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.kill.brokers import BROKERS, Broker
+from tests.kill.traffic import make, padded
+from tests.kill.world import World, world
+
+#: how long the sink is away
+SECONDS = int(os.environ.get("PAYFLOW_SINK_DOWN_S", "600"))
+PARTITIONS = 12
+#: of each partition before the sink goes away: half of it in messages of 1 MB
+SMALL_EVENTS, LARGE_EVENTS = 3_000, 2
+#: what a worker may need beside its code: one batch of 8 MB with all that is made of it, and what
+#: it has read ahead; far less than what waits at the broker
+MOST_MB = 260
+#: what the highest of the later minutes may be above the highest of the first ones
+GROWTH_MB = 24
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS + 600)]
+
+
+@pytest.mark.parametrize("sink", ["archive", "postgres"])
+def test_memory_is_flat_while_the_sink_is_down(sink: str) -> None:
+    """A worker for each kind of broker has far more before it than it may hold. What it needs does
+    not grow while nobody takes anything; afterwards every event is there once, and no lag is left.
+    """
+    with _own_world() as payflow_world:
+        brokers = [broker(payflow_world) for broker in BROKERS.values()]
+        try:
+            expected = _prepare(payflow_world, brokers)
+            workers = {
+                broker.broker_type: payflow_world.start_drain("--source", broker.broker_type)
+                for broker in brokers
+            }
+            _wait_for_idle(payflow_world, brokers)
+            idle = {name: _rss_mb(worker) for name, worker in workers.items()}
+
+            with _away(payflow_world, sink):
+                for broker in brokers:
+                    expected += _fill(broker)
+                samples, sent = _watch(brokers, workers)
+                expected += sent
+            payflow_world.wait_for(expected, seconds=300)
+            _wait_until_read(payflow_world)
+        finally:
+            for broker in brokers:
+                broker.close()
+
+        for name, used in samples.items():
+            early = max(used[: len(used) // 3])
+            print(f"{sink} {name}: idle {idle[name]} MB, first third {early}, most {max(used)}")
+            assert max(used) - idle[name] < MOST_MB, f"{name}: {used}"
+            assert max(used[len(used) // 3 :]) <= early + GROWTH_MB, f"{name}: {used}"
+        assert payflow_world.sql("SELECT sum(messages) FROM batches") == [(expected,)]
+        payflow_world.assert_verified()
+
+
+@contextmanager
+def _own_world() -> Iterator[World]:
+    directory = Path(tempfile.mkdtemp(prefix="payflow-sink-"))
+    try:
+        with world(directory) as made:
+            yield made
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _away(payflow_world: World, sink: str) -> Iterator[None]:
+    """PostgreSQL killed, or a file where the archive's directory was."""
+    if sink == "postgres":
+        os.kill(payflow_world.services.servers()["postgres"].pid() or 0, signal.SIGKILL)
+        yield
+        payflow_world.services.start()
+        return
+    archive = payflow_world.services.state_dir / "archive"
+    aside = archive.with_name("archive-aside")
+    archive.rename(aside)
+    archive.write_bytes(b"")
+    yield
+    archive.unlink()
+    aside.rename(archive)
+
+
+def _prepare(payflow_world: World, brokers: list[Broker]) -> int:
+    """A source for each broker, with a message in every partition: all that is loaded once is."""
+    for number, broker in enumerate(brokers):
+        broker.add_source(broker.broker_type, partitions=PARTITIONS)
+        bodies, _ = make(PARTITIONS * 20, seed=number)
+        broker.fill(broker.broker_type, {n: bodies[n::PARTITIONS] for n in range(PARTITIONS)})
+    return len(brokers) * PARTITIONS * 20
+
+
+def _fill(broker: Broker) -> int:
+    """Much more than a worker may hold; gives the number of messages."""
+    rng = random.Random(7)
+    small, _ = make(SMALL_EVENTS * PARTITIONS, seed=rng.randrange(2**31))
+    large = [
+        padded(body, 1_000_000) for body in make(LARGE_EVENTS * PARTITIONS, seed=rng.random())[0]
+    ]
+    for number in range(PARTITIONS):
+        broker.send(broker.broker_type, number, large[number::PARTITIONS])
+        broker.send(broker.broker_type, number, small[number::PARTITIONS])
+    return len(small) + len(large)
+
+
+def _watch(
+    brokers: list[Broker], workers: dict[str, subprocess.Popen[bytes]]
+) -> tuple[dict[str, list[int]], int]:
+    """Megabytes of each worker, second by second, while a trickle goes on; and what was sent."""
+    samples: dict[str, list[int]] = {name: [] for name in workers}
+    sent = 0
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        for number, broker in enumerate(brokers):
+            bodies, _ = make(10, seed=hash((number, len(samples[broker.broker_type]))))
+            broker.send(broker.broker_type, sent % PARTITIONS, bodies)
+            sent += len(bodies)
+        for name, worker in workers.items():
+            assert worker.poll() is None, f"the worker of {name} has ended"
+            samples[name].append(_rss_mb(worker))
+        time.sleep(1)
+    return samples, sent
+
+
+def _rss_mb(process: subprocess.Popen[bytes]) -> int:
+    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) // 1024
+    raise AssertionError("no VmRSS")
+
+
+def _wait_for_idle(payflow_world: World, brokers: list[Broker]) -> None:
+    payflow_world.wait_for(len(brokers) * PARTITIONS * 20)
+
+
+def _wait_until_read(payflow_world: World) -> None:
+    """Until the workers themselves say that nothing waits, and said so after now."""
+    asked = datetime.now(UTC)
+    deadline = time.monotonic() + 60
+    while payflow_world.sql(
+        "SELECT count(*) FROM partitions p JOIN sources s ON s.id = p.source_id"
+        " WHERE s.name <> 'demo' AND (lag_events IS DISTINCT FROM 0 OR lag_at < %s)",
+        asked,
+    ) != [(0,)]:
+        assert time.monotonic() < deadline, payflow_world.state()
+        time.sleep(0.2)
