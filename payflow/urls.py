@@ -7,6 +7,7 @@ from django.urls import include, path
 
 from ingestion.dryrun.api import CancelJob, JobDetail, StartDryRun
 from ingestion.propagation_view import propagation_live
+from ingestion.push.views import PushEvents
 from ingestion.trybox.views import try_box_view, try_look_view
 from ingestion.views import overview_live
 from metrics.explore_page import explore_csv_view, explore_view
@@ -30,6 +31,7 @@ urlpatterns = [
     ),
     path("api/v1/jobs/<int:pk>/", JobDetail.as_view(), name="api-job"),
     path("api/v1/jobs/<int:pk>/cancel/", CancelJob.as_view(), name="api-job-cancel"),
+    path("api/v1/sources/<slug:name>/events", PushEvents.as_view(), name="api-push"),
     path("api/v1/configuration/", include("configuration.api.urls")),
     path("", admin.site.urls),
 ]

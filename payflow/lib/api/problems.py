@@ -18,12 +18,23 @@ CONTENT_TYPE: Final = "application/problem+json"
 
 
 class Refused(exceptions.APIException):
-    """A request that cannot be granted, with everything that is wrong."""
+    """A request that cannot be granted, with everything that is wrong.
 
-    def __init__(self, status: HTTPStatus, detail: str, problems: Sequence[Problem] = ()) -> None:
+    `wait_s`: seconds after which it may be repeated, where that may help.
+    """
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        problems: Sequence[Problem] = (),
+        *,
+        wait_s: int | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status_code = status
         self.problems = problems
+        self.wait_s = wait_s
 
 
 def refused(
@@ -55,6 +66,8 @@ def handle(exc: Exception, context: dict[str, Any]) -> Response | None:  # noqa:
     response = Response(body, status=int(status), content_type=CONTENT_TYPE)
     if header := getattr(exc, "auth_header", None):
         response["WWW-Authenticate"] = header
+    if isinstance(exc, Refused) and exc.wait_s is not None:
+        response["Retry-After"] = str(exc.wait_s)
     return response
 
 
