@@ -24,6 +24,7 @@ from ingestion.drain import Drainer
 from ingestion.leaves import ensure_leaves
 from ingestion.models import Drainer as DrainerRow
 from ingestion.models import Partition
+from ingestion.push import once
 from ingestion.shadow.follow import follow_all
 
 _stop = threading.Event()
@@ -69,6 +70,12 @@ def run_jobs() -> None:
 def sweep_jobs() -> None:
     """Find jobs whose worker is gone, or whose message was lost."""
     jobs.sweep()
+
+
+@shared_task(name="ingestion.tasks.sweep_pushes")
+def sweep_pushes() -> None:
+    """Forget the answers of pushes that nobody repeats any more."""
+    once.sweep()
 
 
 @shared_task(name="ingestion.tasks.follow_shadows")

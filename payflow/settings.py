@@ -156,6 +156,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3600.0,
         "options": {"expires": 600},
     },
+    "sweep-pushes": {
+        "task": "ingestion.tasks.sweep_pushes",
+        "schedule": 600.0,
+        "options": {"expires": 300},
+    },
     "sweep-jobs": {
         "task": "ingestion.tasks.sweep_jobs",
         "schedule": 10.0,
