@@ -7,11 +7,13 @@ from typing import Any
 
 from ingestion.sources.base import MessageConsumer
 from ingestion.sources.file import FileConsumer
+from ingestion.sources.kafka import KafkaConsumer
 from ingestion.sources.redis_streams import RedisStreamsConsumer
 from payflow.lib.errors import ConfigurationError, Problem
 
 CONSUMERS: dict[str, type[MessageConsumer]] = {
-    consumer.broker_type: consumer for consumer in (RedisStreamsConsumer, FileConsumer)
+    consumer.broker_type: consumer
+    for consumer in (RedisStreamsConsumer, FileConsumer, KafkaConsumer)
 }
 
 

@@ -1,0 +1,452 @@
+"""Kafka as a source: each partition of one topic, read from our own checkpoint.
+
+How a batch is made:
+1. librdkafka fetches ahead, all assigned partitions into one bounded queue.
+2. What it has is sorted into a buffer for each partition, until one of them fills a batch or all of
+   them together hold as much as may be held.
+3. A partition is due when it fills a batch or its first message has lingered. Partitions that are
+   due take turns.
+
+No consumer group assigns anything: leases say who reads what. Offsets are committed to a group
+behind our own commit, for tools that show lag; nothing here ever reads them.
+
+Memory: the queue (QUEUE_KB and one answer of each broker), BUFFERED_BYTES and one batch.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from itertools import groupby
+from typing import Any, ClassVar, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from ingestion.sources.base import (
+    BatchLimits,
+    Bounds,
+    Checkpoint,
+    ConnectionStep,
+    Lag,
+    MessageBatch,
+    MessageConsumer,
+)
+from ingestion.sources.kafka_buffer import KafkaReading
+from ingestion.sources.kafka_diagnosis import diagnose_kafka
+from ingestion.sources.kafka_look import TopicLook, explain, is_compacted
+from ingestion.sources.kafka_settings import KafkaSettings, parse_settings
+from payflow.lib.errors import PositionLost, SourceUnavailable
+from payflow.lib.kafka import (
+    CONSUMER_PROPERTIES,
+    Troubles,
+    client_configuration,
+    first_words,
+    library_logger,
+)
+
+logger = logging.getLogger(__name__)
+
+#: Messages and kilobytes that librdkafka fetches ahead. It counts bodies only, and each message
+#: costs it some 400 bytes more: that is what bounds the number.
+QUEUE_MESSAGES: Final = 20_000
+QUEUE_KB: Final = 16 * 1024
+#: one answer to a fetch, of all partitions of one broker
+FETCH_BYTES: Final = 16 * 2**20
+FETCH_BYTES_A_PARTITION: Final = 2 * 2**20
+#: in the buffers of all partitions together
+BUFFERED_BYTES: Final = 16 * 2**20
+#: taken from the queue at once
+READ_MESSAGES: Final = 2_500
+#: seconds between reports to the group
+REPORT_EVERY_S: Final = 1.0
+#: seconds that lag() waits to learn how old the oldest message is
+FIRST_MESSAGE_S: Final = 1.0
+
+_EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  the names of librdkafka's own errors
+_RESET: Final = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001
+_TRUNCATED: Final = KafkaError._LOG_TRUNCATION  # noqa: SLF001
+
+_CONFIGURATION: Final = {
+    "auto.offset.reset": "error",
+    "check.crcs": True,
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": True,
+    "fetch.max.bytes": FETCH_BYTES,
+    # the default of 1 s stalls a reader that empties the queue faster than that
+    "fetch.queue.backoff.ms": 10,
+    "fetch.wait.max.ms": 100,
+    "isolation.level": "read_committed",
+    "max.partition.fetch.bytes": FETCH_BYTES_A_PARTITION,
+    "queued.max.messages.kbytes": QUEUE_KB,
+    "queued.min.messages": QUEUE_MESSAGES,
+}
+
+
+class KafkaConsumer(MessageConsumer):
+    """Reads partitions of a topic by assignment, each from the offset that it is given."""
+
+    broker_type: ClassVar[str] = "kafka"
+    LOG_FIELDS: ClassVar[frozenset[str]] = frozenset({"topic"})
+
+    @classmethod
+    def parse_settings(cls, settings: Mapping[str, Any]) -> KafkaSettings:
+        return parse_settings(settings)
+
+    def __init__(self, *, source: str, settings: KafkaSettings) -> None:
+        self._source = source
+        self._settings = settings
+        self._limits = BatchLimits(linger_s=settings.linger_ms / 1000)
+        self._consumer: Consumer | None = None
+        self._troubles = Troubles()
+        self._readings: dict[int, KafkaReading] = {}
+        #: whose turn it is, first in line first
+        self._turns: deque[int] = deque()
+        #: offsets to report to the group, and when
+        self._reports: dict[int, int] = {}
+        self._report_at = 0.0
+        #: what the group said to the last report, so that a change is logged and not each report
+        self._report_error = ""
+        #: whether offsets may be missing in the middle; None: not asked yet
+        self._holes: tuple[bool, str] | None = None
+
+    # --- connection ------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        self.disconnect()
+        self._troubles = Troubles()
+        configuration = client_configuration(self._settings, properties=CONSUMER_PROPERTIES)
+        with self._translated():
+            self._consumer = Consumer(
+                {
+                    **_CONFIGURATION,
+                    **configuration,
+                    "group.id": self._settings.group_id or f"payflow-{self._source}",
+                    "error_cb": self._troubles.note,
+                    "on_commit": self._reported,
+                },
+                logger=library_logger,
+            )
+            self._look().partitions()
+            for reading in self._readings.values():
+                reading.forget()
+                self._assign(reading)
+
+    def disconnect(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            with suppress(KafkaException, RuntimeError):
+                consumer.close()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._consumer is not None
+
+    @property
+    def _connected(self) -> Consumer:
+        if self._consumer is None:
+            raise SourceUnavailable(f"Source {self._source} is not connected.")
+        return self._consumer
+
+    def _look(self) -> TopicLook:
+        return TopicLook(self._connected, self._settings.topic)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaException as exc:
+            raise self._unavailable(first_words(exc)) from exc
+        except SourceUnavailable as exc:
+            self.disconnect()
+            raise SourceUnavailable(f"Source {self._source}: {exc}") from exc
+
+    def _unavailable(self, error: KafkaError | None = None) -> SourceUnavailable:
+        """Disconnects; what the client reported of its connections says more than a timeout."""
+        if self._consumer is not None:
+            with suppress(KafkaException, RuntimeError):
+                self._consumer.poll(0)  # reports come with a poll only
+        self.disconnect()
+        return SourceUnavailable(f"Source {self._source}: {self._troubles.describe(error)}")
+
+    # --- partitions ------------------------------------------------------------------------------
+
+    def partitions(self) -> list[str]:
+        with self._translated():
+            return [str(number) for number in self._look().partitions()]
+
+    def first_position(self, partition: str) -> str:
+        return self.bounds(partition).first
+
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        self.release(checkpoint.partition)
+        reading = KafkaReading.start(checkpoint)
+        with self._translated():
+            if reading.number not in self._look().partitions():
+                detail = f"The topic {self._settings.topic} has no such partition any more."
+                raise PositionLost(partition=checkpoint.partition, lost=None, detail=detail)
+            lost = self._lost(reading)
+            if lost is not None:
+                raise lost
+            self._assign(reading)
+        self._readings[reading.number] = reading
+        self._turns.append(reading.number)
+
+    def _assign(self, reading: KafkaReading) -> None:
+        place = TopicPartition(self._settings.topic, reading.number, reading.position)
+        self._connected.incremental_assign([place])
+
+    def release(self, partition: str) -> None:
+        number = int(partition)
+        if self._readings.pop(number, None) is None:
+            return
+        self._turns.remove(number)
+        self._reports.pop(number, None)
+        if self._consumer is not None:
+            with suppress(KafkaException):
+                place = TopicPartition(self._settings.topic, number)
+                self._consumer.incremental_unassign([place])
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def consume_batch(self, *, wait_s: float) -> MessageBatch | None:
+        deadline = time.monotonic() + wait_s
+        self._report()
+        self._read(wait_s=0)  # or others would starve behind what is left over
+        while (reading := self._next_due()) is None:
+            if (now := time.monotonic()) >= deadline:
+                return None
+            until = min([deadline, *(r.arrived + self._limits.linger_s for r in self._waiting())])
+            self._read(wait_s=max(0.0, until - now))
+        if reading.trouble is not None and not reading.bodies:
+            self.release(reading.checkpoint.partition)
+            raise reading.trouble
+        return self._close(reading)
+
+    def _next_due(self) -> KafkaReading | None:
+        lingered = time.monotonic() - self._limits.linger_s
+        is_crowded = self._is_crowded()
+        for number in self._turns:
+            reading = self._readings[number]
+            if reading.trouble is not None:
+                return reading
+            if reading.bodies and (
+                is_crowded or reading.arrived <= lingered or self._is_full(reading)
+            ):
+                return reading
+        return None
+
+    def _waiting(self) -> list[KafkaReading]:
+        return [reading for reading in self._readings.values() if reading.bodies]
+
+    def _is_full(self, reading: KafkaReading) -> bool:
+        return reading.size >= self._limits.bytes or len(reading.bodies) >= self._limits.messages
+
+    def _is_crowded(self) -> bool:
+        return sum(reading.size for reading in self._readings.values()) >= BUFFERED_BYTES
+
+    def _read(self, *, wait_s: float) -> None:
+        """Sort what librdkafka has into the buffers; wait for the first message of it."""
+        with self._translated():
+            messages = self._connected.consume(1, wait_s) if wait_s else []
+            while more := self._connected.consume(READ_MESSAGES, 0):
+                self._sort([*messages, *more])
+                messages = []
+                if self._is_crowded() or any(map(self._is_full, self._readings.values())):
+                    break
+            if messages:
+                self._sort(messages)
+        if self._troubles.is_down:
+            raise self._unavailable()
+
+    def _sort(self, messages: Sequence[Message]) -> None:
+        if any(map(Message.error, messages)):
+            for message in messages:
+                if (error := message.error()) is not None:
+                    self._note_error(error, message)
+            messages = [message for message in messages if message.error() is None]
+        for number, group in groupby(messages, Message.partition):
+            reading = self._readings.get(number or 0)
+            if reading is not None and reading.trouble is None:
+                self._add(reading, list(group))
+
+    def _add(self, reading: KafkaReading, messages: list[Message]) -> None:
+        last = messages[-1].offset() or 0
+        if last - reading.expected + 1 > len(messages) and not self._allows_holes()[0]:
+            expected = reading.expected
+            for index, message in enumerate(messages):
+                offset = message.offset() or 0
+                if offset > expected:
+                    reading.trouble = self._hole(reading, expected, offset)
+                    messages = messages[:index]
+                    break
+                expected = max(expected, offset + 1)
+        if messages:
+            reading.add(messages)
+
+    def _close(self, reading: KafkaReading) -> MessageBatch:
+        position, sequence_number = reading.position, reading.sequence_number
+        taken = reading.take(messages=self._limits.messages, size=self._limits.bytes)
+        self._turns.remove(reading.number)
+        self._turns.append(reading.number)
+        return MessageBatch(
+            source=self._source,
+            partition=reading.checkpoint.partition,
+            broker_type=self.broker_type,
+            batch_id=uuid.uuid4().hex,
+            position=str(position),
+            next_position=str(reading.position),
+            sequence_number=sequence_number,
+            received_at=reading.received_at,
+            offsets=list(map(str, taken.offsets)),
+            times_us=taken.times_us,
+            bodies=taken.bodies,
+            keys=taken.keys,
+            headers=taken.headers,
+        )
+
+    # --- what is gone ----------------------------------------------------------------------------
+
+    def _note_error(self, error: KafkaError, message: Message) -> None:
+        reading = self._readings.get(message.partition() or 0)
+        if error.code() not in (_EOF, _RESET, _TRUNCATED):
+            raise SourceUnavailable(explain(error, topic=self._settings.topic))
+        if reading is None or reading.trouble is not None:
+            return
+        if error.code() == _EOF:
+            reading.read_to = message.offset() or 0
+            return
+        reading.trouble = self._lost(reading)
+        if reading.trouble is None and error.code() == _TRUNCATED:
+            detail = "The broker lost its end and took other messages in its place."
+            reading.trouble = PositionLost(
+                partition=reading.checkpoint.partition, lost=None, detail=detail
+            )
+        if reading.trouble is None:  # a replica that lags behind says so: it will come
+            raise SourceUnavailable(explain(error, topic=self._settings.topic))
+
+    def _lost(self, reading: KafkaReading) -> PositionLost | None:
+        """What is gone before the next message that the broker should send; None: nothing."""
+        first, end = self._look().bounds(reading.number)
+        partition, expected = reading.checkpoint.partition, reading.expected
+        if expected < first:
+            detail = (
+                f"The topic begins at offset {first} now: those before it expired, "
+                f"or were deleted, before offset {expected} was read."
+            )
+            return PositionLost(partition=partition, lost=first - expected, detail=detail)
+        if expected > end:
+            detail = (
+                f"The partition ends at offset {end}, behind offset {expected}: "
+                "the topic was made anew, or the broker lost its end."
+            )
+            return PositionLost(partition=partition, lost=None, detail=detail)
+        return None
+
+    def _hole(self, reading: KafkaReading, expected: int, found: int) -> PositionLost:
+        detail = (
+            f"Offset {expected} should come next and {found} came. {self._allows_holes()[1]} "
+            f"Go on at offset {found}, or set gaps to allow."
+        )
+        return PositionLost(
+            partition=reading.checkpoint.partition, lost=found - expected, detail=detail
+        )
+
+    def _allows_holes(self) -> tuple[bool, str]:
+        """Whether offsets may be missing, and why not; asked once a consumer, at the first hole."""
+        if self._holes is None:
+            topic = self._settings.topic
+            self._holes = self._settings.gaps == "allow", "The setting gaps is stop."
+            if self._settings.gaps == "auto":
+                compacted = self._is_compacted()
+                why = (
+                    f"The cluster does not say whether the topic {topic} is compacted."
+                    if compacted is None
+                    else f"The topic {topic} is compacted: newer messages replaced older ones."
+                )
+                # Without compaction only the marks of transactions use up offsets.
+                self._holes = compacted is False, why
+        return self._holes
+
+    def _is_compacted(self) -> bool | None:
+        configuration = client_configuration(self._settings, properties=frozenset())
+        return is_compacted(configuration, self._settings.topic)
+
+    # --- what the broker holds -------------------------------------------------------------------
+
+    def bounds(self, partition: str) -> Bounds:
+        with self._translated():
+            first, end = self._look().bounds(int(partition))
+        return Bounds(first=str(first), end=str(end))
+
+    def position_at(self, partition: str, moment: datetime) -> str:
+        with self._translated():
+            return str(self._look().position_at(int(partition), moment))
+
+    def count_between(self, partition: str, start: str, end: str) -> int | None:
+        """By offsets: marks of transactions count, and in a compacted topic nothing can be told."""
+        with self._translated():
+            first, last = self._look().bounds(int(partition))
+            if self._is_compacted():
+                return None
+        return max(0, min(int(end), last) - max(int(start), first))
+
+    def diagnose(self) -> list[ConnectionStep]:
+        return diagnose_kafka(
+            self._settings, group=self._settings.group_id or f"payflow-{self._source}"
+        )
+
+    def lag(self) -> dict[str, Lag]:
+        if not self._readings:
+            return {}
+        with self._translated():
+            ends = self._look().ends(list(self._readings))
+        self._learn_ages(ends)
+        now_us = time.time_ns() // 1000
+        return {
+            reading.checkpoint.partition: reading.lag(end=ends[number], now_us=now_us)
+            for number, reading in self._readings.items()
+            if number in ends
+        }
+
+    def _learn_ages(self, ends: Mapping[int, int]) -> None:
+        """Wait a moment for the first message of partitions of which nothing is known yet."""
+        deadline = time.monotonic() + FIRST_MESSAGE_S
+        while (wait_s := deadline - time.monotonic()) > 0 and not self._is_crowded():
+            if all(not r.is_unknown(end=ends.get(n, 0)) for n, r in self._readings.items()):
+                return
+            self._read(wait_s=wait_s)
+
+    # --- reporting to the group ------------------------------------------------------------------
+
+    def acknowledge_batch(self, batch: MessageBatch) -> None:
+        self._reports[int(batch.partition)] = int(batch.next_position)
+        self._report()
+
+    def _report(self) -> None:
+        if self._consumer is None or not self._reports or time.monotonic() < self._report_at:
+            return
+        self._report_at = time.monotonic() + REPORT_EVERY_S
+        topic = self._settings.topic
+        offsets = [TopicPartition(topic, number, at) for number, at in self._reports.items()]
+        self._reports.clear()
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as exc:
+            self._reported(first_words(exc), [])
+
+    def _reported(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
+        """The client's `on_commit`."""
+        errors = [error, *(offset.error for offset in offsets)]
+        name = next((e.name() for e in errors if e is not None), "")
+        if name and name != self._report_error:
+            logger.warning(
+                "could not commit offsets to the consumer group: lag tools show old ones",
+                extra={"action": "group_commit_failed", "source": self._source, "error": name},
+            )
+        self._report_error = name
