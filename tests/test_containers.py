@@ -13,6 +13,8 @@ from tests.compose import ROOT, SERVICES
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 #: ends when its work is done
 ENDS = {"prepare"}
+#: its image holds the program and no shell: nothing could look from inside
+UNWATCHED = {"eventhubs"}
 OURS = {"prepare", "web", "ingest", "tasks", "simulator"}
 
 
@@ -32,11 +34,15 @@ def test_files_keep_to_their_schema(schema, path):
 
 
 def test_the_services_are_those_of_an_installation():
-    """payflow's processes and their servers; what nothing reads yet starts only when asked for."""
+    """payflow's processes and their servers; brokers to try it with start only when asked for."""
     asked_for = {name: s["profiles"] for name, s in SERVICES.items() if "profiles" in s}
 
-    assert set(SERVICES) == OURS | {"postgres", "broker", "streams", "azurite", "kafka"}
-    assert asked_for == {"azurite": ["azure"], "kafka": ["kafka"]}
+    assert set(SERVICES) == OURS | {"postgres", "broker", "streams", *asked_for}
+    assert asked_for == {
+        "azurite": ["azure", "eventhubs"],
+        "eventhubs": ["eventhubs"],
+        "kafka": ["kafka"],
+    }
 
 
 def test_one_service_carries_beat():
@@ -60,7 +66,7 @@ def test_the_file_holds_no_secret():
                 assert re.search(r"\$\{[A-Z_]+:\?", value) or value == f"${{{name}:-}}", name
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) - ENDS))
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - ENDS - UNWATCHED))
 def test_it_is_known_who_is_well(name):
     """Every service that goes on has a health check with a time limit."""
     check = SERVICES[name]["healthcheck"]
@@ -91,12 +97,25 @@ def test_streams_lose_nothing():
     assert "--maxmemory-policy noeviction" in command
 
 
+def test_files_that_are_mounted_exist():
+    """Docker would make a directory of a path that is not there."""
+    mounted = [
+        volume.partition(":")[0]
+        for service in SERVICES.values()
+        for volume in service.get("volumes", ())
+        if volume.startswith(".")
+    ]
+
+    assert mounted
+    assert [path for path in mounted if not (ROOT / path).is_file()] == []
+
+
 def test_images_name_their_version():
     """Nobody gets another server than was tried, just because the day is another."""
     images = [s["image"] for name, s in SERVICES.items() if name not in OURS]
     bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
 
-    assert len(images) == 5
+    assert len(images) == 6
     assert len(bases) == 2
     for image in images:
         assert re.search(r":\d+\.\d+(\.\d+)?$", image), image
