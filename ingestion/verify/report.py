@@ -20,6 +20,8 @@ class Kind(StrEnum):
     CHAIN = "chain"
     #: a partition that does not stand behind its last batch
     CHECKPOINT = "checkpoint"
+    #: a move of a checkpoint by a person that the batches do not bear out
+    SEEK = "seek"
     #: a number of the batch's own row
     MANIFEST = "manifest"
     #: an archive object that is missing, changed, or described otherwise

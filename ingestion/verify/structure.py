@@ -15,6 +15,7 @@ from django.conf import settings
 from psycopg import sql
 
 from ingestion.verify.report import Difference, Kind, Report
+from ingestion.verify.seeks import read_seeks
 from payflow.lib.event_id import first_id_at
 
 #: condition on batches `b` that are looked at; parameters from scope_parameters()
@@ -26,12 +27,16 @@ AND (%(sample)s::bigint[] IS NULL OR b.id = ANY(%(sample)s))
 _CHAIN = """
 SELECT * FROM (
     SELECT b.partition_id, b.id, b.start_position, b.sequence_number, b.epoch,
-        lag(b.next_position) OVER w, lag(b.sequence_number + b.messages) OVER w, lag(b.epoch) OVER w
+        lag(b.next_position) OVER w, lag(b.sequence_number + b.messages) OVER w,
+        lag(b.epoch) OVER w,
+        EXISTS (SELECT FROM seeks s
+            WHERE s.partition_id = b.partition_id AND s.sequence_number = b.sequence_number)
     FROM batches b
     WHERE %(partition)s::bigint IS NULL OR b.partition_id = %(partition)s
     WINDOW w AS (PARTITION BY b.partition_id ORDER BY b.sequence_number, b.id)
-) AS chain (partition_id, id, start, number, epoch, before_next, before_end, before_epoch)
-WHERE number <> coalesce(before_end, 0) OR start <> before_next OR epoch < before_epoch
+) AS chain (partition_id, id, start, number, epoch, before_next, before_end, before_epoch,
+    is_sought)
+WHERE is_sought OR number <> coalesce(before_end, 0) OR start <> before_next OR epoch < before_epoch
 ORDER BY partition_id, number, id
 """
 _CHECKPOINTS = """
@@ -43,7 +48,9 @@ LEFT JOIN LATERAL (
     ORDER BY b.sequence_number DESC, b.id DESC LIMIT 1
 ) l ON true
 WHERE (%(partition)s::bigint IS NULL OR p.id = %(partition)s)
-    AND (p.sequence_number <> coalesce(l.number, 0) OR p.position <> l.next_position)
+    AND (p.sequence_number <> coalesce(l.number, 0) OR p.position <> l.next_position OR EXISTS (
+        SELECT FROM seeks s
+        WHERE s.partition_id = p.id AND s.sequence_number = p.sequence_number))
 ORDER BY p.id
 """
 _UNNAMED_FILES = """
@@ -111,23 +118,33 @@ def check_chain(
     names: Mapping[int, str],
     report: Report,
 ) -> None:
-    """Every batch begins where the one before it ended, and the checkpoint behind the last."""
+    """Every batch begins where the one before it ended, and the checkpoint behind the last.
+
+    Where a person moved the checkpoint in between, it begins where that led, and nowhere else.
+    """
+    seeks = read_seeks(cursor, parameters)
     cursor.execute(_CHAIN, parameters)
-    for partition, batch, start, number, epoch, next_, end, before_epoch in cursor:
+    for partition, batch, start, number, epoch, next_, end, before_epoch, _ in cursor:
         place = {"kind": Kind.CHAIN, "partition": _name(names, partition), "batch": batch}
         if number != (end or 0):
             report.add(_chained(place, "sequence_number", number, end or 0))
-        if next_ is not None and start != next_:
-            report.add(_chained(place, "start_position", start, next_))
+        expected = seeks.lead(partition, number, next_)
+        if expected is not None and start != expected:
+            report.add(_chained(place, "start_position", start, expected))
         if before_epoch is not None and epoch < before_epoch:
             report.add(_chained(place, "epoch", epoch, f"at least {before_epoch}"))
     cursor.execute(_CHECKPOINTS, parameters)
     for partition, position, number, next_, end in cursor:
         place = {"kind": Kind.CHECKPOINT, "partition": _name(names, partition)}
-        if next_ is not None and position != next_:
-            report.add(_chained(place, "position", position, next_))
+        expected = seeks.lead(partition, number, next_)
+        if expected is not None and position != expected:
+            report.add(_chained(place, "position", position, expected))
         if number != end:
             report.add(_chained(place, "sequence_number", number, end))
+    for bad in seeks.unfounded:
+        place = {"kind": Kind.SEEK, "partition": _name(names, bad.partition)}
+        place |= {"row": f"seek {bad.seek}"}
+        report.add(_chained(place, bad.column, bad.stored, bad.expected))
 
 
 def check_arrivals(cursor: psycopg.Cursor[Any], report: Report) -> None:
