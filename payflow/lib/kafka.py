@@ -189,6 +189,8 @@ def client_configuration(target: KafkaTarget, *, properties: frozenset[str]) -> 
         "socket.timeout.ms": SOCKET_TIMEOUT_MS,
         "socket.connection.setup.timeout.ms": CONNECT_TIMEOUT_MS,
         "socket.keepalive.enable": True,
+        # What fails is in our own errors, once; the library would write a line at each attempt.
+        "log_level": 2,
         # without it one broker's idle connections would be reported as trouble
         "log.connection.close": False,
     }
