@@ -5,17 +5,20 @@
     3. Every batch     process() it (pipeline.py), acknowledge it
     4. A bad world     forget what was read, back off, read the checkpoint again
 
-Everything it knows can be lost at any moment: the truth is in the partitions' rows.
+Everything it knows can be lost at any moment: the truth is in the partitions' rows. Brokers are
+asked in threads of their own (broker_calls.py); all else, the database included, is this thread's.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import psycopg
@@ -24,25 +27,30 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from configuration.deployments import note_release
 from ingestion import leases
+from ingestion.broker_calls import Call
 from ingestion.holdings import Holdings
 from ingestion.leases import Lease, Slot
 from ingestion.pipeline import Committed, process
 from ingestion.readers import SourceReader, backoff_s
 from ingestion.sources.base import MessageBatch
 from payflow.lib import tracing
-from payflow.lib.errors import CheckpointMoved, PositionLost, Retryable, SourceUnavailable
+from payflow.lib.errors import CheckpointMoved, Retryable
 from payflow.lib.failpoints import fail_point
 from payflow.lib.logs import bound
 
 logger = logging.getLogger(__name__)
 
-#: seconds that one poll waits for messages: also the longest wait for a stop
+#: seconds for which a broker is asked for messages at once
 POLL_S: Final = 0.25
+#: the same while what counts is to find that there are no more
+POLL_IDLE_S: Final = 0.05
 TICK_S: Final = 1.0
-#: seconds between looks which bundles are active; also before a batch, and while a broker is away
+#: seconds between looks which bundles and settings are active; also the longest wait for a stop
 LOOK_S: Final = 0.1
 #: seconds between looks for sources and partitions that are new
-DISCOVER_S: Final = 10.0
+DISCOVER_S: Final = 5.0
+#: seconds that an acknowledgement may hold up the next batch
+ACKNOWLEDGE_S: Final = 0.5
 
 
 class Drainer:
@@ -68,6 +76,8 @@ class Drainer:
         self._on_commit = on_commit
         self._slot: Slot | None = None
         self._failures = 0
+        #: batches so far
+        self._taken = 0
         # monotonic times at which these are due
         self._tick_at = self._look_at = self._discover_at = self._renew_at = 0.0
 
@@ -82,7 +92,7 @@ class Drainer:
     def _loop(self, *, until_idle: bool, deadline: float | None) -> None:
         while not self.stop.is_set() and (deadline is None or time.monotonic() < deadline):
             try:
-                busy = self._poll()
+                busy = self._poll(wait_s=POLL_IDLE_S if until_idle else POLL_S)
                 self._failures = 0
                 if until_idle and not busy and self._everything_is_read():
                     return
@@ -91,55 +101,51 @@ class Drainer:
 
     # --- one round ---------------------------------------------------------------------------
 
-    def _poll(self) -> bool:
+    def _poll(self, *, wait_s: float) -> bool:
         """One round over all sources; True if any message was taken."""
-        if time.monotonic() >= self._tick_at:
+        self._keep_up()
+        taken = self._taken
+        self._holdings.read(wait_s=wait_s, then=self._came)
+        self._holdings.wake.wait(LOOK_S)
+        self._holdings.wake.clear()
+        self._holdings.settle()
+        return self._taken > taken
+
+    def _keep_up(self) -> None:
+        """What is due by the clock, also between two of many batches."""
+        if time.monotonic() >= self._tick_at or self._holdings.is_changed:
             self._tick()
-        self._look()
-        readers = [reader for reader in self._holdings if reader.held]
-        if not readers:
-            self.stop.wait(POLL_S)
-            return False
-        wait_s = POLL_S / len(readers)
-        taken = [self._drain_source(reader, wait_s=wait_s) for reader in readers]
-        return any(taken)
+        if time.monotonic() >= self._look_at:
+            if self._holdings.follow():
+                self._tick_at = 0.0  # the drainer's own row says it, too
+            self._look_at = time.monotonic() + LOOK_S
 
-    def _look(self) -> None:
-        """Follow the active bundles: of many sources some wait long for their turn, or a broker."""
-        if time.monotonic() < self._look_at:
+    def _came(self, reader: SourceReader, call: Call) -> None:
+        """Take the batch that a source gave, if it gave one."""
+        batch: MessageBatch | None = call.result
+        if batch is None:
             return
-        if self._holdings.follow_bundles():
-            self._tick_at = 0.0  # the drainer's own row says it, too
-        self._look_at = time.monotonic() + LOOK_S
-
-    def _drain_source(self, reader: SourceReader, *, wait_s: float) -> bool:
-        """Take one batch of a source, if there is one."""
-        self._look()
-        if reader.bundle is None or reader.is_resting:
-            self.stop.wait(wait_s / 4)
-            return False
-        try:
-            batch = reader.consumer.consume_batch(wait_s=wait_s)
-            reader.failures = 0
-        except SourceUnavailable as exc:
-            self._holdings.source_failed(reader, exc)
-            return False
-        except PositionLost as exc:
-            self._holdings.position_lost(reader, exc)
-            return False
-        if batch is None or batch.partition not in reader.held:
-            return False
+        reader.behind = None
+        self._keep_up()
+        # read before the partition was let go, or before it was assigned again: read once more
+        if call.number < reader.assigned.get(batch.partition, math.inf):
+            return
+        self._taken += 1
         ids = {"batch": batch.batch_id, "source": batch.source, "partition": batch.partition}
         with bound(**ids), tracing.batch_span(received_at=batch.received_at, **ids):
             self._take(reader, batch)
-        return True
 
     def _take(self, reader: SourceReader, batch: MessageBatch) -> None:
         lease = reader.held[batch.partition]
         try:
             done = self._process(reader, batch, lease)
+        except CheckpointMoved as exc:
+            _log_retry(exc)
+            reader.drop(lease.partition)
+            self._tick_at = 0.0
+            return
         except (DatabaseError, InterfaceError, Retryable) as exc:
-            self._holdings.errors[lease.partition_id] = _without_payload(exc)
+            self._holdings.note_bad_world(_without_payload(exc), lease)
             raise
         except Exception as exc:  # noqa: BLE001  our own bug on these bytes must not loop for ever
             self._give_up(reader, lease, exc)
@@ -149,16 +155,17 @@ class Drainer:
         logger.info("committed a batch", extra={"action": "batch_committed", **done.log_context()})
         tracing.annotate(done.log_context())
         with tracing.span("acknowledge"):
-            reader.consumer.acknowledge_batch(batch)
+            acknowledge = partial(reader.consumer.acknowledge_batch, batch)
+            reader.calls.do(acknowledge, patience_s=ACKNOWLEDGE_S)
         fail_point("after_acknowledge")
 
     def _process(self, reader: SourceReader, batch: MessageBatch, lease: Lease) -> Committed:
         if self._slot is None or reader.bundle is None:
-            raise CheckpointMoved("this drainer has no slot or no bundle")
+            raise Retryable("this drainer has no slot or no bundle")
         if batch.partition not in reader.proven:
             leases.mark_attempt(lease)
         done = process(batch, lease=lease, slot=self._slot, bundle=reader.bundle)
-        reader.proven.add(batch.partition)
+        reader.prove(batch.partition)
         return done
 
     # --- once a second -----------------------------------------------------------------------
@@ -166,6 +173,7 @@ class Drainer:
     def _tick(self) -> None:
         now = time.monotonic()
         self._tick_at = now + TICK_S
+        self._holdings.is_changed = False
         self._say_that_we_live()
         if now >= self._discover_at:
             self._discover_at = now + DISCOVER_S
@@ -179,7 +187,10 @@ class Drainer:
             self._renew_at = now + settings.PAYFLOW["LEASE_S"] / 3
             self._holdings.renew()
         self._holdings.balance()
-        self._holdings.note_lag()
+        self._holdings.ask_lag()
+        self._holdings.look_at_unread()
+        self._holdings.watch_silent()
+        self._holdings.connections.write()
 
     def _say_that_we_live(self) -> None:
         if self._slot is None:
@@ -191,11 +202,15 @@ class Drainer:
 
     def _everything_is_read(self) -> bool:
         """Nothing is left to read here, and nothing that should be read lies about unheld."""
-        self._holdings.balance()  # a partition may have been let go since the last tick
-        if any(reader.is_resting for reader in self._holdings) or self._holdings.unserved:
+        holdings = self._holdings
+        holdings.balance()  # a partition may have been let go since the last tick
+        if holdings.unserved or not all(reader.is_open for reader in holdings):
             return False
-        holds_any = any(reader.held for reader in self._holdings)
-        return (holds_any or not self._holdings.wanted) and self._holdings.note_lag() == 0
+        holding = [reader for reader in holdings if reader.held]
+        if any(reader.behind is None for reader in holding):
+            holdings.ask_lag()
+            return False
+        return (bool(holding) or not holdings.wanted) and not any(r.behind for r in holding)
 
     # --- when something is wrong -------------------------------------------------------------
 
@@ -203,10 +218,9 @@ class Drainer:
         """A bad world: keep nothing that was read, wait, and take the leases anew."""
         self._failures += 1
         delay = backoff_s(self._failures)
-        logger.warning(
-            "the world is bad, trying again",
-            extra={"action": "retry", "error": _without_payload(exc), "delay_s": delay},
-        )
+        _log_retry(exc, delay_s=delay)
+        if not isinstance(exc, CheckpointMoved):
+            self._holdings.note_bad_world(_without_payload(exc))
         self._holdings.forget_all()
         connection.close()
         self._tick_at = self._look_at = self._renew_at = 0.0
@@ -232,6 +246,7 @@ class Drainer:
         """Give everything back; whatever cannot be given back expires."""
         try:
             self._holdings.give_back_all()
+            self._holdings.connections.leave()
             if self._slot is not None:
                 leases.give_slot(self._slot)
         except (DatabaseError, InterfaceError) as exc:
@@ -240,6 +255,13 @@ class Drainer:
                 extra={"action": "release_failed", "error": type(exc).__name__},
             )
         self._holdings.disconnect()
+
+
+def _log_retry(exc: Exception, *, delay_s: float = 0.0) -> None:
+    logger.warning(
+        "the world is bad, trying again",
+        extra={"action": "retry", "error": _without_payload(exc), "delay_s": delay_s},
+    )
 
 
 def _without_payload(exc: Exception) -> str:

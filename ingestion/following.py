@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 #: seconds after which a bundle that does not load is tried again, if nobody activates another
 LOAD_AGAIN_S: Final = 30.0
 _LOOK = """
-SELECT id, active_bundle_id, bundle_serial, paused_at IS NOT NULL
+SELECT id, active_bundle_id, bundle_serial, paused_at IS NOT NULL, settings_serial
 FROM sources WHERE id = ANY(%s)
 """
 # a repeated problem keeps the time at which it was first met
@@ -45,6 +45,8 @@ class Following:
         self._owner = owner
         #: ids of the sources that are paused, as of the last look
         self.paused: set[int] = set()
+        #: serial of each source's settings, as of the last look
+        self.settings_serials: dict[int, int] = {}
 
     def look(self, readers: Mapping[int, SourceReader]) -> bool:
         """Read which bundles are active; True if any source got another one here."""
@@ -53,9 +55,10 @@ class Following:
         with connection.cursor() as cursor:
             cursor.execute(_LOOK, [list(readers)])
             rows = cursor.fetchall()
-        self.paused = {source for source, *_, is_paused in rows if is_paused}
+        self.paused = {source for source, _, _, is_paused, _ in rows if is_paused}
+        self.settings_serials = {source: serial for source, *_, serial in rows}
         changed = False
-        for source, bundle, serial, _ in rows:
+        for source, bundle, serial, *_ in rows:
             reader = readers[source]
             if bundle is not None and _is_due(reader, (bundle, serial)):
                 changed |= self._follow(reader, bundle=bundle, serial=serial)

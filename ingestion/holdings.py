@@ -1,43 +1,45 @@
 """What one drainer holds: the sources it reads, its share of their partitions, their bundles.
 
-All of it follows the tables: partitions that are active, sources that are not paused, bundles that
-are active. The rows decide; what stands here is only what this process may do until it looks again.
+All of it follows the tables: partitions that are active, sources that are not paused, bundles and
+settings that are active. The rows decide; what stands here is only what this process may do until
+it looks again. Brokers are asked through each reader's `calls`, so nothing here waits for one.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, Final
 
-from django.db import connection
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from configuration.models import Source
-from ingestion import leases
+from ingestion import lagging, leases
+from ingestion.broker_calls import BrokerCalls, Call
+from ingestion.connections import Connections, Kind
 from ingestion.following import Following
+from ingestion.lagging import Behind
+from ingestion.leases import Lease
 from ingestion.models import Partition
-from ingestion.readers import SourceReader, backoff_s
-from ingestion.sources.base import Checkpoint
+from ingestion.readers import SourceReader
+from ingestion.sources.base import MessageConsumer
 from ingestion.sources.factory import ConsumerFactory
-from payflow.lib.errors import (
-    CheckpointMoved,
-    ConfigurationError,
-    Permanent,
-    PositionLost,
-    SourceUnavailable,
-)
+from ingestion.troubles import Troubles
+from payflow.lib.errors import CheckpointMoved, ConfigurationError
 
 logger = logging.getLogger(__name__)
 
-_NOTE_LAG = """
-UPDATE partitions p SET lag_events = l.events, lag_seconds = l.seconds, lag_at = now()
-FROM unnest(%(ids)s::bigint[], %(events)s::bigint[], %(seconds)s::float[])
-    AS l (id, events, seconds)
-WHERE p.id = l.id
-"""
+#: seconds without an answer to one call after which a broker counts as not connected
+SILENT_S: Final = 6.0
+#: and after which its partitions are given back: another worker may have more luck
+STUCK_S: Final = 30.0
+#: seconds that closing all connections may take
+_CLOSE_S: Final = 1.5
 
 
 class Holdings:
@@ -61,18 +63,65 @@ class Holdings:
         self._settings = settings_of_source
         self._readers: dict[int, SourceReader] = {}
         self._following = Following(owner)
+        self.connections = Connections(owner)
+        self._troubles = Troubles(self.connections)
+        #: settings that made no consumer, by source: what was wrong with them
+        self._refused: dict[int, str] = {}
+        #: set each time that a broker has answered
+        self.wake = threading.Event()
+        #: there is something to take or to write before the next second begins
+        self.is_changed = False
         #: what went wrong with a partition while the database could not be told, by its id
-        self.errors: dict[int, str] = {}
+        self._errors: dict[int, str] = {}
         #: partitions that should be read and that nobody holds
         self.unserved = 0
         self.wanted = 0
 
     def __iter__(self) -> Iterator[SourceReader]:
-        return iter(self._readers.values())
+        return iter(list(self._readers.values()))
 
     def bundles(self) -> dict[str, int]:
         """Bundle id that each source runs here now, by its name."""
         return {reader.source.name: reader.bundle.id for reader in self if reader.bundle}
+
+    # --- brokers -----------------------------------------------------------------------------
+
+    def read(self, *, wait_s: float, then: Callable[[SourceReader, Call], None]) -> None:
+        """Ask each source that may be read for a batch, and connect what is not connected.
+
+        `then` gets each call that brought a batch, or None, in a later `settle()`.
+        """
+
+        def came(reader: SourceReader, call: Call) -> None:
+            if call.error is None:
+                reader.failures = 0
+                self.connections.connected(reader.source.pk)
+                then(reader, call)
+            else:
+                self._troubles.failed(reader, call)
+
+        for reader in self:
+            if not reader.is_open:
+                self._look_for_partitions(reader)
+            elif reader.held and reader.bundle is not None:
+                consume = partial(reader.consumer.consume_batch, wait_s=wait_s)
+                reader.calls.begin("consume", consume, then=partial(came, reader))
+
+    def settle(self) -> None:
+        """Act on what the brokers have answered."""
+        for reader in self:
+            reader.calls.settle()
+
+    def watch_silent(self) -> None:
+        """A broker that leaves a call without an answer is as good as away."""
+        for reader in self:
+            silent_s = reader.calls.silent_s
+            if silent_s > SILENT_S:
+                text = f"The broker has left a call without an answer for {silent_s:.0f} s."
+                self.connections.failed(reader.source.pk, text, retry_at=None)
+            if silent_s > STUCK_S:
+                for name in list(reader.held):
+                    self.give_back(reader, name)
 
     # --- following the tables ----------------------------------------------------------------
 
@@ -84,57 +133,100 @@ class Holdings:
         else:
             sources = sources.filter(name__in=self._names)
         for source in sources:
-            if source.pk not in self._readers:
-                self._open(source)
-        if self._only is None:
-            for reader in self:
-                self._add_partitions(reader)
+            if source.pk not in self._readers and (consumer := self._consumer_of(source)):
+                self._readers[source.pk] = SourceReader(
+                    source=source,
+                    consumer=consumer,
+                    calls=BrokerCalls(source.name, wake=self.wake),
+                    settings_serial=source.settings_serial,
+                )
+        for reader in self:
+            self._look_for_partitions(reader)
 
-    def _open(self, source: Source) -> None:
+    def _consumer_of(self, source: Source) -> MessageConsumer | None:
+        """A new one of the settings in its row; None, and why is noted, when they are wrong."""
         settings = self._settings or source.settings
         try:
             consumer = ConsumerFactory.create(
                 source.broker_type, source=source.name, settings=settings
             )
         except ConfigurationError as exc:
-            logger.error(  # noqa: TRY400  the problems say it all
-                "source has wrong settings: %s",
-                exc,
-                extra={"action": "source_misconfigured", "source": source.name},
-            )
-            return
-        self._readers[source.pk] = SourceReader(source=source, consumer=consumer)
+            if self._refused.get(source.pk) != str(exc):
+                self._refused[source.pk] = str(exc)
+                self.connections.note(source.pk, Kind.SETTINGS, str(exc))
+                logger.error(  # noqa: TRY400  the problems say it all
+                    "source has wrong settings: %s",
+                    exc,
+                    extra={"action": "source_misconfigured", "source": source.name},
+                )
+            if source.pk not in self._readers:
+                self.connections.failed(source.pk, f"Wrong settings: {exc}", retry_at=None)
+            return None
+        self._refused.pop(source.pk, None)
+        return consumer
 
-    def _add_partitions(self, reader: SourceReader) -> None:
-        if reader.is_resting:
+    def _look_for_partitions(self, reader: SourceReader) -> None:
+        if reader.is_resting or reader.calls.is_under_way("connect"):
             return
-        try:
-            if not reader.consumer.is_connected:
-                reader.consumer.connect()
-            names = reader.consumer.partitions()
-        except SourceUnavailable as exc:
-            self.source_failed(reader, exc)
+        known: set[str] | None = None
+        if self._only is None:
+            partitions = Partition.objects.filter(source=reader.source)
+            known = set(partitions.values_list("name", flat=True))
+        connect = partial(_connect, reader.consumer, known)
+        reader.calls.begin("connect", connect, then=partial(self._connected, reader))
+
+    def _connected(self, reader: SourceReader, call: Call) -> None:
+        if call.error is not None:
+            self._troubles.failed(reader, call)
             return
-        known = set(Partition.objects.filter(source=reader.source).values_list("name", flat=True))
+        if call.began_at < reader.failed_at:
+            return
+        if not reader.held:
+            reader.failures = 0  # else it counts as connected once it has been read
+        if not reader.failures:
+            self.connections.connected(reader.source.pk)
+        self.is_changed |= bool(call.result) or not reader.is_open
+        reader.is_open = True
         Partition.objects.bulk_create(
             [
-                Partition(
-                    source=reader.source, name=name, position=reader.consumer.first_position(name)
-                )
-                for name in names
-                if name not in known
+                Partition(source=reader.source, name=name, position=position)
+                for name, position in call.result.items()
             ],
             ignore_conflicts=True,
         )
 
-    def follow_bundles(self) -> bool:
-        """Take the bundles that are active; True if any changed here. Paused sources are let go."""
+    def follow(self) -> bool:
+        """Take the bundles and settings that are active; True if any bundle changed here.
+
+        Paused sources are let go.
+        """
         changed = self._following.look(self._readers)
         for source in self._following.paused:
             reader = self._readers[source]
             for name in list(reader.held):
                 self.give_back(reader, name)
+        for source, serial in self._following.settings_serials.items():
+            if serial != self._readers[source].settings_serial:
+                self._take_settings(self._readers[source], serial)
         return changed
+
+    def _take_settings(self, reader: SourceReader, serial: int) -> None:
+        """Read on with other settings; those that make no consumer leave the last good ones."""
+        reader.settings_serial = serial
+        reader.source.refresh_from_db()
+        consumer = self._consumer_of(reader.source)
+        if consumer is None:
+            return
+        for name in list(reader.held):
+            self.give_back(reader, name)
+        reader.calls.post(reader.consumer.disconnect)
+        reader.calls.end()
+        reader.reopen(consumer, BrokerCalls(reader.source.name, wake=self.wake))
+        self.is_changed = True
+        logger.info(
+            "reads with other settings",
+            extra={"action": "settings_taken", "source": reader.source.name, "serial": serial},
+        )
 
     # --- leases ------------------------------------------------------------------------------
 
@@ -142,17 +234,18 @@ class Holdings:
         """Hold ceil(partitions / live drainers) of the partitions that should be read."""
         rows = self._wanted_partitions()
         self.wanted = len(rows)
-        names = {(source_id, name) for _, source_id, name, _ in rows}
+        epochs = {(source, name): epoch for _, source, name, epoch, _ in rows}
         share = leases.fair_share(len(rows))
         held = 0
         for reader in self:
-            for name in list(reader.held):
-                held += 1
-                if (reader.source.pk, name) not in names or held > share:
+            for name, lease in list(reader.held.items()):
+                epoch = epochs.get((reader.source.pk, name))
+                if epoch == lease.epoch and held < share:
+                    held += 1
+                else:  # released under our epoch only: not when a seek or another has raised it
                     self.give_back(reader, name)
-                    held -= 1
         self.unserved = 0
-        for partition_id, source_id, name, is_free in rows:
+        for partition_id, source_id, name, _, is_free in rows:
             reader = self._readers[source_id]
             if name in reader.held:
                 continue
@@ -161,8 +254,8 @@ class Holdings:
             elif is_free:
                 self.unserved += 1
 
-    def _wanted_partitions(self) -> list[tuple[int, int, str, bool]]:
-        """(id, source id, name, nobody holds it) of active partitions, longest free first."""
+    def _wanted_partitions(self) -> list[tuple[int, int, str, int, bool]]:
+        """(id, source id, name, epoch, is nobody's) of active partitions, longest free first."""
         partitions = Partition.objects.filter(
             source__in=list(self._readers), state="active", source__paused_at=None
         )
@@ -171,11 +264,11 @@ class Holdings:
         return list(
             partitions.annotate(is_free=Q(leased_until=None) | Q(leased_until__lt=Now()))
             .order_by("leased_until", "id")
-            .values_list("id", "source_id", "name", "is_free")
+            .values_list("id", "source_id", "name", "lease_epoch", "is_free")
         )
 
     def _take(self, reader: SourceReader, partition_id: int, name: str) -> bool:
-        if reader.is_resting:
+        if not reader.may_take(name) or reader.calls.silent_s > SILENT_S:
             return False
         lease = leases.take(
             partition_id=partition_id,
@@ -186,31 +279,10 @@ class Holdings:
         )
         if lease is None:
             return False
-        reader.held[name] = lease
-        if error := self.errors.pop(partition_id, ""):
-            leases.note_error(lease, error=error)
-        try:
-            if not reader.consumer.is_connected:
-                reader.consumer.connect()
-            reader.consumer.checkpoint(
-                Checkpoint(
-                    partition=name,
-                    position=lease.position,
-                    sequence_number=lease.sequence_number,
-                    broker_offset=lease.broker_offset,
-                    shift=lease.shift,
-                    epoch=lease.epoch,
-                )
-            )
-        except PositionLost as exc:
-            self.position_lost(reader, exc)
-        except SourceUnavailable as exc:
-            self.source_failed(reader, exc)
-            self.give_back(reader, name)
-        except Permanent as exc:
-            leases.stop(lease, reason=str(exc))
-            reader.drop(name)
-        return name in reader.held
+        if error := self._errors.pop(partition_id, ""):
+            leases.note_errors([lease], error=error)
+        reader.assign(lease, then=partial(self._troubles.assigned, reader, lease))
+        return True
 
     def renew(self) -> None:
         """Renew every lease; drop those that are another's by now."""
@@ -236,55 +308,78 @@ class Holdings:
             for name in list(reader.held):
                 reader.drop(name)
 
+    def note_bad_world(self, error: str, lease: Lease | None = None) -> None:
+        """Keep what a database or an archive did until it can be told: to a batch, or at all."""
+        if lease is not None:
+            self._errors[lease.partition_id] = error
+            self.connections.note(lease.source_id, Kind.STORAGE, error, partition=lease.partition)
+        elif not self._errors:
+            for reader in self:
+                if reader.held:
+                    self.connections.note(reader.source.pk, Kind.STORAGE, error)
+
     def disconnect(self) -> None:
+        """Close all connections; a broker that hangs is left alone after a moment."""
+        until = time.monotonic() + _CLOSE_S
         for reader in self:
-            reader.consumer.disconnect()
-
-    # --- lag and trouble ---------------------------------------------------------------------
-
-    def note_lag(self) -> int:
-        """Write how far each held partition is behind; returns the events still to be read."""
-        rows: list[tuple[int, int, float]] = []
+            reader.calls.post(reader.consumer.disconnect)
+            reader.calls.end()
         for reader in self:
-            if not reader.held or reader.is_resting:
-                continue
-            try:
-                lags = reader.consumer.lag()
-            except SourceUnavailable as exc:
-                self.source_failed(reader, exc)
-                continue
-            rows += [
-                (reader.held[name].partition_id, lag.events, lag.seconds)
-                for name, lag in lags.items()
-                if name in reader.held
-            ]
-        if rows:
-            ids, events, seconds = map(list, zip(*rows, strict=True))
-            with connection.cursor() as cursor:
-                cursor.execute(_NOTE_LAG, {"ids": ids, "events": events, "seconds": seconds})
-        return sum(events for _, events, _ in rows)
+            reader.calls.join(until=until)
 
-    def source_failed(self, reader: SourceReader, exc: SourceUnavailable) -> None:
-        """The broker is away: keep the leases, leave it alone for a while."""
-        reader.failures += 1
-        delay = backoff_s(reader.failures)
-        reader.retry_at = time.monotonic() + delay
-        logger.warning(
-            "source does not answer",
-            extra={"action": "source_unavailable", "source": reader.source.name, "delay_s": delay},
-        )
-        for lease in reader.held.values():
-            leases.note_error(lease, error=str(exc))
-        reader.consumer.disconnect()
+    # --- lag ---------------------------------------------------------------------------------
 
-    def position_lost(self, reader: SourceReader, exc: PositionLost) -> None:
-        """Stop a partition for a person to decide: messages are gone."""
-        lease = reader.held.get(exc.partition)
-        if lease is None:
+    def ask_lag(self) -> None:
+        """Ask how far each held partition is behind; the answers are written as they come."""
+        for reader in self:
+            if reader.is_open and reader.held:
+                then = partial(self._lag_came, reader)
+                reader.calls.begin("lag", reader.consumer.lag, then=then)
+
+    def _lag_came(self, reader: SourceReader, call: Call) -> None:
+        if call.error is not None:
+            self._troubles.failed(reader, call)
             return
-        logger.error(
-            "partition stopped: messages are lost",
-            extra={"action": "partition_stopped", "partition": exc.partition, "lost": exc.lost},
+        lags = {name: lag for name, lag in call.result.items() if name in reader.held}
+        if lags.keys() == reader.held.keys() and call.number > max(reader.assigned.values()):
+            reader.behind = sum(lag.events for lag in lags.values())
+        lagging.note(
+            [
+                Behind(
+                    partition_id=reader.held[name].partition_id,
+                    events=lag.events,
+                    seconds=lag.seconds,
+                )
+                for name, lag in lags.items()
+            ]
         )
-        leases.stop(lease, reason=str(exc))
-        reader.drop(exc.partition)
+
+    def look_at_unread(self) -> None:
+        """Ask what waits for partitions that nobody reads: stopped or paused ones."""
+        if self._only is not None:
+            return
+        due = [reader.source.pk for reader in self if reader.may_look]
+        by_source: dict[int, list[lagging.Unread]] = defaultdict(list)
+        for row in lagging.unread(due) if due else ():
+            by_source[row.source_id].append(row)
+        for source, rows in by_source.items():
+            reader = self._readers[source]
+            look = partial(lagging.look, reader.consumer, rows)
+            reader.calls.begin("unread", look, then=partial(_looked, reader, len(rows)))
+
+
+def _looked(reader: SourceReader, asked: int, call: Call) -> None:
+    found = call.result or []
+    if len(found) < asked:  # what the broker does not tell is not asked again at once
+        reader.look_at = time.monotonic() + lagging.UNREAD_EVERY_S
+    lagging.note(found)
+
+
+def _connect(consumer: MessageConsumer, known: set[str] | None) -> dict[str, str]:
+    """Connect, and find where partitions begin that are not known; None: nobody wants them."""
+    if not consumer.is_connected:
+        consumer.connect()
+    if known is None:
+        return {}
+    new = [name for name in consumer.partitions() if name not in known]
+    return {name: consumer.first_position(name) for name in new}

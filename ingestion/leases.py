@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -71,9 +72,10 @@ UPDATE partitions SET attempts = CASE WHEN marked THEN attempts ELSE attempts + 
     leased_until = now() - interval '1 s', leased_by = ''
 WHERE id = %(id)s AND lease_epoch = %(epoch)s
 """
-_NOTE_ERROR = """
-UPDATE partitions SET last_error = %(error)s, last_error_at = now()
-WHERE id = %(id)s AND lease_epoch = %(epoch)s
+_NOTE_ERRORS = """
+UPDATE partitions p SET last_error = %(error)s, last_error_at = now()
+FROM unnest(%(ids)s::bigint[], %(epochs)s::bigint[]) AS l (id, epoch)
+WHERE p.id = l.id AND p.lease_epoch = l.epoch
 """
 _SEE = """
 UPDATE drainers SET seen_at = now(), bundles = %(bundles)s
@@ -234,9 +236,11 @@ def fail_attempt(lease: Lease, *, error: str) -> None:
     )
 
 
-def note_error(lease: Lease, *, error: str) -> None:
-    """Keep the last bad-world error of a partition for its page."""
-    _changed(_NOTE_ERROR, {"id": lease.partition_id, "epoch": lease.epoch, "error": error[:512]})
+def note_errors(leases: Sequence[Lease], *, error: str) -> None:
+    """Keep a bad-world error of partitions for their pages."""
+    ids, epochs = [lease.partition_id for lease in leases], [lease.epoch for lease in leases]
+    if ids:
+        _changed(_NOTE_ERRORS, {"ids": ids, "epochs": epochs, "error": error[:512]})
 
 
 def _one(statement: str, parameters: dict[str, Any]) -> tuple[Any, ...] | None:

@@ -25,7 +25,7 @@ def holdings(ready: None) -> Holdings:
     """A drainer's holdings that have found their source and answered its first bundle."""
     held = Holdings(owner="worker", sources=["demo"])
     held.discover()
-    assert held.follow_bundles()
+    assert held.follow()
     return held
 
 
@@ -63,8 +63,8 @@ def test_a_change_is_answered_once_by_the_clock_of_the_database(holdings):
     before = timezone.now()
     bundle = another_bundle()
 
-    assert holdings.follow_bundles()
-    assert not holdings.follow_bundles()
+    assert holdings.follow()
+    assert not holdings.follow()
 
     found = answer()
     assert (found.owner, found.bundle_id, found.problem) == ("worker", bundle.pk, "")
@@ -77,11 +77,11 @@ def test_going_back_to_a_bundle_that_ran_before_is_answered_anew(holdings):
     """A roll back has a serial of its own, although its bundle is known."""
     first = demo().active_bundle_id
     another_bundle()
-    holdings.follow_bundles()
+    holdings.follow()
     serial = demo().bundle_serial + 1
 
     Source.objects.filter(name="demo").update(active_bundle=first, bundle_serial=serial)
-    assert holdings.follow_bundles()
+    assert holdings.follow()
 
     assert (answer().serial, answer().bundle_id) == (serial, first)
 
@@ -98,7 +98,7 @@ def test_a_bundle_that_does_not_load_is_answered_with_its_problem(holdings, monk
     monkeypatch.setattr(following, "load_bundle", load)
     bad = another_bundle()
     for _ in range(3):
-        assert not holdings.follow_bundles()
+        assert not holdings.follow()
 
     assert tries == [bad.pk]
     assert answer().problem == "it was built for another engine"
@@ -113,14 +113,14 @@ def test_a_bundle_that_loads_at_a_later_try_clears_its_problem(holdings, monkeyp
     with monkeypatch.context() as patched:
         patched.setattr(following, "load_bundle", fail_with(BundleMissing("not yet")))
         bundle = another_bundle()
-        holdings.follow_bundles()
+        holdings.follow()
         first = answer().acknowledged_at
         reader_of(holdings).load_again_at = 0.0
-        holdings.follow_bundles()
+        holdings.follow()
         assert answer().acknowledged_at == first
 
     reader_of(holdings).load_again_at = 0.0
-    assert holdings.follow_bundles()
+    assert holdings.follow()
 
     assert answer().problem == ""
     assert answer().acknowledged_at > first
@@ -133,7 +133,7 @@ def test_an_error_of_our_own_while_compiling_leaves_the_last_good_bundle(holding
     monkeypatch.setattr(following, "load_bundle", fail_with(KeyError("secret words")))
     another_bundle()
 
-    holdings.follow_bundles()
+    holdings.follow()
 
     assert "KeyError" in answer().problem
     assert "secret words" not in answer().problem
@@ -146,10 +146,10 @@ def test_an_answer_that_the_database_did_not_take_is_given_again(holdings, monke
     with monkeypatch.context() as patched:
         patched.setattr(following, "_ANSWER", "SELECT 1/0 WHERE %(source)s IS NOT NULL")
         with pytest.raises(Exception, match="division by zero"):
-            holdings.follow_bundles()
+            holdings.follow()
     connection.close()
 
-    holdings.follow_bundles()
+    holdings.follow()
 
     assert answer().bundle_id == bundle.pk
 
@@ -160,7 +160,7 @@ def test_a_bad_database_while_loading_is_a_bad_world(holdings, monkeypatch):
     monkeypatch.setattr(following, "load_bundle", fail_with(OperationalError("gone")))
 
     with pytest.raises(OperationalError):
-        holdings.follow_bundles()
+        holdings.follow()
 
     assert not Acknowledgement.objects.filter(serial=demo().bundle_serial).exists()
 
@@ -171,10 +171,12 @@ def test_a_source_whose_broker_is_away_is_followed_too(ready: None) -> None:
     Source.objects.filter(name="demo").update(settings=settings)
     held = Holdings(owner="worker", sources=["demo"])
     held.discover()
-    held.follow_bundles()
+    held.follow()
+    held.wake.wait(10)
+    held.settle()
     assert reader_of(held).is_resting
 
     bundle = another_bundle()
-    held.follow_bundles()
+    held.follow()
 
     assert (answer().bundle_id, answer().problem) == (bundle.pk, "")
