@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ingestion.sources.base import MessageConsumer
+from ingestion.sources.event_hubs import EventHubsConsumer
 from ingestion.sources.file import FileConsumer
 from ingestion.sources.kafka import KafkaConsumer
 from ingestion.sources.redis_streams import RedisStreamsConsumer
@@ -13,7 +14,7 @@ from payflow.lib.errors import ConfigurationError, Problem
 
 CONSUMERS: dict[str, type[MessageConsumer]] = {
     consumer.broker_type: consumer
-    for consumer in (RedisStreamsConsumer, FileConsumer, KafkaConsumer)
+    for consumer in (RedisStreamsConsumer, FileConsumer, KafkaConsumer, EventHubsConsumer)
 }
 
 
