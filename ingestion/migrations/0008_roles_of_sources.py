@@ -13,7 +13,7 @@ _ROLES: Final = ("viewer", "operator", "author", "approver")
 def extend_roles(apps: Any, schema_editor: Any) -> None:  # noqa: ARG001  Django's signature
     """Idempotent: a role that is there keeps what it has and gets what it lacks."""
     looks = [_permission(apps, "view", model) for model in _VIEWED.split()]
-    opens = [_permission(apps, verb, "pushaccess") for verb in ("add", "change", "delete")]
+    opens = [_permission(apps, verb, "pushaccess") for verb in ("add", "change")]
     for group in apps.get_model("auth", "Group").objects.filter(name__in=_ROLES):
         group.permissions.add(*looks)
         if group.name == "operator":
