@@ -116,7 +116,7 @@ def _measure_pipeline(world: World, *, events: int, processes: int) -> dict[str,
     wait_for_drainers(world, processes)
     world.sql("UPDATE sources SET paused_at = now() WHERE name = 'demo'")
     before = world.committed()
-    world.publish(_events(world, events), by_content=True)
+    world.publish(simulated(world, events), by_content=True)
     first_id = world.sql("SELECT coalesce(max(last_id), 0) + 1 FROM batches")[0][0]
     cpu = _cpu(world, workers[0])
     world.sql("UPDATE sources SET paused_at = NULL WHERE name = 'demo'")
@@ -145,7 +145,7 @@ def _measure_pipeline(world: World, *, events: int, processes: int) -> dict[str,
     }
 
 
-def _events(world: World, count: int) -> list[bytes]:
+def simulated(world: World, count: int) -> list[bytes]:
     """Simulated payments whose times end now, so that each hour holds what its rate says."""
     path = world.services.state_dir / "events.ndjson"
     start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - count / 2000 - 60))
@@ -230,10 +230,15 @@ def _cpu(world: World, worker: subprocess.Popen[bytes]) -> dict[str, float]:
     """CPU seconds so far of the draining processes, of PostgreSQL and of the streams' Valkey."""
     servers = world.services.servers()
     return {
-        "client": sum(_cpu_of(pid) for pid in world.children_of(worker)),
+        "client": children_cpu(world, worker),
         "server": sum(_cpu_of(pid) for pid in _family(servers["postgres"].pid() or 0)),
         "streams": _cpu_of(servers["streams"].pid() or 0),
     }
+
+
+def children_cpu(world: World, worker: subprocess.Popen[bytes]) -> float:
+    """CPU seconds so far of the draining processes."""
+    return sum(_cpu_of(pid) for pid in world.children_of(worker))
 
 
 def _family(pid: int) -> list[int]:

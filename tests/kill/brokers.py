@@ -6,10 +6,14 @@ test knows what lies where.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from ingestion.sources.factory import CONSUMERS
+from tests.eventhubs.process import EventHubsServer
+from tests.kafka_cluster import KafkaCluster
 from tests.kill.world import World
 
 
@@ -17,8 +21,6 @@ class Broker(ABC):
     """One broker; `close()` it."""
 
     broker_type: ClassVar[str]
-    #: bytes of bodies that a partition keeps for sure, None: all of them
-    keeps_bytes: ClassVar[int | None] = None
 
     def __init__(self, world: World) -> None:
         """Starts it; workers that the world starts from now on can reach it."""
@@ -94,5 +96,77 @@ class StreamsBroker(Broker):
         """The world ends its own servers."""
 
 
+class KafkaBroker(Broker):
+    """librdkafka's mock cluster; what it holds lives as long as its process."""
+
+    broker_type = "kafka"
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.cluster = KafkaCluster()
+        self.cluster.start()
+
+    def settings(self, topic: str) -> dict[str, Any]:
+        return {"bootstrap_servers": self.cluster.bootstrap, "topic": topic}
+
+    def create(self, topic: str, *, partitions: int) -> None:
+        self.cluster.create_topic(name=topic, partitions=partitions)
+
+    def send(self, topic: str, partition: int, bodies: Sequence[bytes]) -> None:
+        self.cluster.load(topic, partition, bodies)
+
+    def cut(self) -> None:
+        self.cluster.cut_connections()
+
+    def restart(self) -> None:
+        self.cluster.broker_down()
+        time.sleep(1)
+        self.cluster.broker_up()
+
+    def close(self) -> None:
+        self.cluster.stop()
+
+
+class EventHubsBroker(Broker):
+    """The Event Hubs server of the tests; what it holds is in its journal."""
+
+    broker_type = "event_hubs"
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        directory = world.services.state_dir / "eventhubs"
+        directory.mkdir()
+        self.server = EventHubsServer(directory)
+        self.server.start()
+
+    def settings(self, topic: str) -> dict[str, Any]:
+        return {"connection_string": f"env:{self._variable(topic)}", "hub": topic}
+
+    def create(self, topic: str, *, partitions: int) -> None:
+        self.server.create_hub(topic, partitions)
+        self.world.env[self._variable(topic)] = self.server.connection_string(topic)
+
+    def send(self, topic: str, partition: int, bodies: Sequence[bytes]) -> None:
+        self.server.load(topic, partition, bodies)
+
+    def cut(self) -> None:
+        self.server.cut_connections()
+
+    def restart(self) -> None:
+        self.server.kill()
+        time.sleep(1)
+        self.server.start()
+
+    def close(self) -> None:
+        self.server.stop()
+
+    def _variable(self, topic: str) -> str:
+        return f"HUB_{topic.upper().replace('-', '_')}"
+
+
 #: every broker that a source can read, by its type
-BROKERS: dict[str, type[Broker]] = {broker.broker_type: broker for broker in (StreamsBroker,)}
+BROKERS: dict[str, type[Broker]] = {
+    broker.broker_type: broker
+    for broker in (StreamsBroker, KafkaBroker, EventHubsBroker)
+    if broker.broker_type in CONSUMERS
+}
