@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.eventhubs.process import EventHubsServer
+from tests.eventhubs.fixtures import eventhubs, eventhubs_server
+from tests.kafka_fixtures import kafka, own_kafka
 from tests.own_valkey import OwnServer
+
+__all__ = ["eventhubs", "eventhubs_server", "kafka", "own_kafka", "own_server"]
 
 
 @pytest.fixture
@@ -18,19 +21,3 @@ def own_server(tmp_path: Path) -> Iterator[OwnServer]:
     server.start()
     yield server
     server.kill()
-
-
-@pytest.fixture(scope="session")
-def eventhubs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EventHubsServer]:
-    """One Event Hubs namespace per worker, started by the first test that asks for it."""
-    server = EventHubsServer(tmp_path_factory.mktemp("eventhubs"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def eventhubs(eventhubs_server: EventHubsServer) -> Iterator[EventHubsServer]:
-    """The worker's namespace, running and without a fault; a hub per test (names are replaced)."""
-    yield eventhubs_server
-    eventhubs_server.lift()
