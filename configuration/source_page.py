@@ -1,26 +1,20 @@
-"""What the page of a source shows."""
+"""What configuration knows of a source, for its page: versions, routes, connection, bundles."""
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
+from typing import Final
 
 from django.apps import apps
-from django.db.models import QuerySet
-from django.db.models.functions import Length
-from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from configuration.bundle_parts import links_of
 from configuration.models import Source
 from configuration.routes import read_route_table
-from payflow.lib.pages.detail import Button, Card, Head, Notice
-from payflow.lib.pages.display import count, list_url, moment, mono, pill, row_link, span
+from configuration.sources import shown_setting
+from payflow.lib.pages.detail import Button, Card, Head
+from payflow.lib.pages.display import count, list_url, moment, mono, pill, row_link
 
 _KINDS: Final = ("schema", "metrics", "compliance")
-#: what stands between :// and @ in an address: a user and a password
-_CREDENTIALS = re.compile(r"://[^@/\s]*@")
 
 
 def source_pill(source: Source) -> SafeString:
@@ -31,53 +25,12 @@ def source_pill(source: Source) -> SafeString:
     return pill("ok", "Read")
 
 
-def notices(row: Source) -> list[Notice]:
-    if not row.paused_at:
-        return []
-    return [
-        Notice(
-            kind="warn",
-            icon="pause_circle",
-            title="Paused by a person",
-            text=row.paused_reason or "No reason was given. Its messages wait at the broker.",
-        )
-    ]
-
-
-def buttons(request: HttpRequest, row: Source) -> list[Button]:
-    if not request.user.has_perm("configuration.change_source"):
-        return []
-    routes = Button(label="Routes…", url=_url("routes", row), icon="alt_route")
-    if row.broker_type == "file":
-        return [routes]
-    if row.paused_at:
-        return [
-            routes,
-            Button(label="Resume…", url=_url("resume", row), icon="play_arrow", kind="p"),
-        ]
-    return [routes, Button(label="Pause…", url=_url("pause", row), icon="pause")]
-
-
-def _url(action: str, row: Source) -> str:
-    return reverse(f"admin:configuration_source_{action}", args=[row.pk])
-
-
 def reads_by(row: Source) -> list[SafeString | str]:
     """The versions that judge its messages now; names alone while there is no bundle."""
     if row.active_bundle is not None:
         return list(links_of(row.active_bundle))
     names = (row.schema_name, row.metrics_name, row.compliance_name)
     return [f"{kind} {name}" for kind, name in zip(_KINDS, names, strict=True)]
-
-
-def waiting(row: Source) -> list[tuple[str, Any]]:
-    partitions = list(_active(row))
-    events = sum(partition.lag_events or 0 for partition in partitions)
-    return [("Partitions", count(len(partitions))), ("Events waiting", count(events))]
-
-
-def _active(row: Source) -> QuerySet[Any]:
-    return apps.get_model("ingestion.Partition").objects.filter(source=row, state="active")
 
 
 def routes_cards(row: Source) -> list[Card]:
@@ -98,49 +51,24 @@ def routes_cards(row: Source) -> list[Card]:
     ]
 
 
-def partitions_card(row: Source) -> Card:
-    partitions = apps.get_model("ingestion.Partition").objects.filter(source=row)
-    kinds = {"active": "ok", "stopped": "bad", "finished": ""}
-    is_file = row.broker_type == "file"
-    order = ("-committed_at", "pk") if is_file else (Length("label"), "label", "pk")
-    return Card(
-        title="Partitions",
-        heads=[
-            Head(label="Partition"),
-            Head(label="State"),
-            Head(label="Messages taken", is_number=True),
-            Head(label="Lag, events", is_number=True),
-            Head(label="Lag, time", is_number=True),
-            Head(label="Last commit"),
-        ],
-        rows=[
-            (
-                row_link("ingestion.partition", item.pk, item.label or item.name),
-                pill(kinds[item.state], item.get_state_display()),
-                count(item.sequence_number),
-                count(item.lag_events),
-                span(item.lag_seconds),
-                moment(item.committed_at),
-            )
-            for item in partitions.order_by("-state", *order)[:100]
-        ],
-        empty="None yet: a worker adds them once it has reached the broker.",
-        more=Button(label="All", url=list_url("ingestion.partition", source__id__exact=row.pk)),
-    )
-
-
-def connection_card(row: Source) -> Card:
+def connection_card(row: Source, *, broker: str, edit_url: str) -> Card:
+    """How it is connected, without a secret; `edit_url` is for those who may change it."""
     return Card(
         title="Connection",
         facts=[
-            ("Type", row.broker_type),
-            *(
-                (name, mono(_CREDENTIALS.sub("://***@", str(value))))
-                for name, value in row.settings.items()
-            ),
+            ("Type", broker),
+            *((name, mono(_shown(value))) for name, value in row.settings.items()),
             ("Created", moment(row.created_at)),
         ],
+        more=Button(label="Edit", url=edit_url) if edit_url else None,
     )
+
+
+def _shown(value: object) -> str:
+    """A setting on one line; a mapping as its parts."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_shown(item)}" for name, item in value.items())
+    return str(shown_setting(value))
 
 
 def bundles_card(row: Source) -> Card:

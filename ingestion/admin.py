@@ -19,7 +19,8 @@ from unfold.decorators import display
 
 import ingestion.job_admin
 import ingestion.shadow.admin
-import ingestion.simulation_admin  # noqa: F401  it registers the page Simulator
+import ingestion.simulation_admin
+import ingestion.source_page.admin  # noqa: F401  these register their pages
 from ingestion import archive_page, batch_page, drainer_page, partition_page, partitions
 from ingestion.filters import ContentFilter, PartitionFilter
 from ingestion.models import DRAINER_ALIVE_S, ArchiveFile, Batch, Drainer, Partition

@@ -69,6 +69,7 @@ def line_chart(
     label: str,
     unit: str,
     marks: Sequence[Mark] = (),
+    marks_are: str = "",
     floor: float | None = None,
     height: int = 240,
 ) -> SafeString:
@@ -76,7 +77,8 @@ def line_chart(
 
     `times` are the starts of intervals of `step_s` seconds, in order and without gaps; the axis
     spans all of them, each value stands in the middle of its interval. `unit` stands behind every
-    number (`%`, `ms`, a currency, or nothing). `floor`: where the value axis may begin instead of
+    number (`%`, `ms`, a currency, or nothing). `marks_are` says what the marks mean, where they are
+    not changes of the configuration alone. `floor`: where the value axis may begin instead of
     at zero. `label` names the chart for who cannot see it.
 
     Raises:
@@ -101,7 +103,7 @@ def line_chart(
         height,
         _end_labels(lines, scale, unit, height),
         _tick_row(times, step_s),
-        _legend(lines, marks),
+        _legend(lines, marks, marks_are),
         _line_table(lines, scale, times, step_s, unit),
     )
 
@@ -297,18 +299,21 @@ def _shortened(name: str) -> str:
     return name if len(name) <= 14 else f"{name[:13]}\N{HORIZONTAL ELLIPSIS}"
 
 
-def _legend(lines: Sequence[Line], marks: Sequence[Mark]) -> SafeString:
+def _legend(lines: Sequence[Line], marks: Sequence[Mark], marks_are: str) -> SafeString:
     """What each line is: always for comparisons and marks, for the others where no label fits."""
     entries = [
         (style, line.name, "" if line.is_comparison else "pf-only-s")
         for style, line in zip(_classes(lines), lines, strict=True)
     ]
-    return format_html('<ul class="pf-legend">{}{}</ul>', _entries(entries), mark_legend(marks))
+    return format_html(
+        '<ul class="pf-legend">{}{}</ul>', _entries(entries), mark_legend(marks, marks_are)
+    )
 
 
-def mark_legend(marks: Sequence[Mark]) -> SafeString:
+def mark_legend(marks: Sequence[Mark], marks_are: str = "") -> SafeString:
     """What the verticals mean, where there are any."""
-    return _entries([("mk", "configuration activated or payflow deployed", "")] if marks else [])
+    meaning = marks_are or "configuration activated or payflow deployed"
+    return _entries([("mk", meaning, "")] if marks else [])
 
 
 def _entries(entries: Sequence[tuple[str, str, str]]) -> SafeString:

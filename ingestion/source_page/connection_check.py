@@ -1,0 +1,93 @@
+"""Test a connection: what must hold for a source to be read, step by step, with a time limit."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ingestion.sources.base import ConnectionStep
+from ingestion.sources.factory import ConsumerFactory
+from payflow.lib.errors import ConfigurationError, PayflowError
+
+logger = logging.getLogger(__name__)
+
+#: seconds that a person waits at most; consumers promise to answer in 10
+LIMIT_S: Final = 12.0
+#: tests at a time in a process: its other threads have pages to answer
+_AT_A_TIME: Final = 2
+_running = threading.BoundedSemaphore(_AT_A_TIME)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedConnection:
+    """What a test found, and how long it took."""
+
+    steps: Sequence[ConnectionStep]
+    seconds: float
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the source can be read."""
+        return bool(self.steps) and all(step.is_ok for step in self.steps)
+
+    @property
+    def failed(self) -> ConnectionStep | None:
+        """The first step that does not hold."""
+        return next((step for step in self.steps if step.is_ok is False), None)
+
+
+class TooManyChecks(PayflowError):
+    """Other connections are being tested: try again in some seconds."""
+
+
+def check_connection(
+    broker_type: str, *, source: str, settings: Mapping[str, Any], limit_s: float = LIMIT_S
+) -> CheckedConnection:
+    """Look at a connection of its own; nothing that is being read notices.
+
+    Raises ConfigurationError when the settings are wrong, TooManyChecks when others are at it.
+    """
+    consumer = ConsumerFactory.create(broker_type, source=source, settings=settings)
+    if not _running.acquire(blocking=False):
+        raise TooManyChecks
+    answers: list[Sequence[ConnectionStep]] = []
+
+    def look() -> None:
+        try:
+            answers.append(consumer.diagnose())
+        except Exception as exc:
+            # a broken promise of the consumer; its words may hold a secret
+            logger.exception("a connection could not be tested", extra={"action": "test_failed"})
+            detail = f"The test itself failed with {type(exc).__name__}; the log says more."
+            answers.append([ConnectionStep(name="Test", is_ok=False, detail=detail)])
+        finally:
+            _running.release()
+
+    started = time.monotonic()
+    thread = threading.Thread(target=look, name="test-connection", daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    steps = answers[0] if answers else [_silent(limit_s)]
+    return CheckedConnection(steps=steps, seconds=time.monotonic() - started)
+
+
+def _silent(limit_s: float) -> ConnectionStep:
+    return ConnectionStep(
+        name="Time",
+        is_ok=False,
+        detail=f"There was no answer within {limit_s:g} s: look at the network between here and "
+        "the broker.",
+    )
+
+
+def wrong_settings(error: ConfigurationError, *, seconds: float = 0.0) -> CheckedConnection:
+    """A test that ended before it began."""
+    steps = [
+        ConnectionStep(name="Settings", is_ok=False, detail=problem.message)
+        for problem in error.problems
+    ]
+    return CheckedConnection(steps=steps, seconds=seconds)
