@@ -1,40 +1,38 @@
-"""Pages of the path's own rows: partitions, batches, archive files and drainers."""
+"""Pages of the path's own rows: batches, archive files and drainers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import URLPattern, path
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
-    ChoicesDropdownFilter,
     RelatedDropdownFilter,
 )
 from unfold.decorators import display
 
 import ingestion.job_admin
+import ingestion.partition_admin
+import ingestion.push.admin
 import ingestion.shadow.admin
 import ingestion.simulation_admin
 import ingestion.source_page.admin  # noqa: F401  these register their pages
-from ingestion import archive_page, batch_page, drainer_page, partition_page, partitions
+from ingestion import archive_page, batch_page, drainer_page
 from ingestion.filters import ContentFilter, PartitionFilter
-from ingestion.models import DRAINER_ALIVE_S, ArchiveFile, Batch, Drainer, Partition
+from ingestion.models import DRAINER_ALIVE_S, ArchiveFile, Batch, Drainer
 from ingestion.passport.admin import PassportAdmin
 from metrics.models import NormalizedTransaction
 from payflow.lib.pages.admin import Empty, KeysetAdmin, ReadOnlyAdmin
-from payflow.lib.pages.detail import Confirmation, Detail
+from payflow.lib.pages.detail import Detail
 from payflow.lib.pages.display import (
     count,
     moment,
     mono,
     pill,
     row_link,
-    row_url,
     size,
     span,
 )
@@ -42,101 +40,6 @@ from payflow.lib.pages.filters import ArrivedFilter
 
 # the list is metrics'; the page of a transaction needs all that is here
 admin.site.register(NormalizedTransaction, PassportAdmin)
-
-
-@admin.register(Partition)
-class PartitionAdmin(ReadOnlyAdmin):
-    list_display = (
-        "partition", "state_", "source", "n_lag", "n_lag_time", "n_taken", "owner", "committed",
-    )  # fmt: skip
-    list_filter = (("state", ChoicesDropdownFilter), ("source", RelatedDropdownFilter))
-    list_select_related = ("source",)
-    search_fields = ("name", "label")
-    search_scope = "Partitions are found by a part of their name or label."
-    ordering = ("-state", "source__name", "pk")
-    empty = Empty(
-        title="No partitions yet",
-        text="A worker adds those of a source once it has reached its broker; a file becomes one "
-        "when it is loaded.",
-        command="manage.py drain",
-        icon="view_week",
-    )
-
-    def get_urls(self) -> list[URLPattern]:
-        resume = path(
-            "<int:partition_id>/resume/",
-            self.admin_site.admin_view(self.resume_view),
-            name="ingestion_partition_resume",
-        )
-        return [resume, *super().get_urls()]
-
-    @display(description="partition")
-    def partition(self, row: Partition) -> SafeString:
-        return mono(row, shorten=32)
-
-    @display(description="state")
-    def state_(self, row: Partition) -> SafeString:
-        return partition_page.state_pill(row)
-
-    @display(description="lag, events")
-    def n_lag(self, row: Partition) -> str:
-        return count(row.lag_events)
-
-    @display(description="lag, time")
-    def n_lag_time(self, row: Partition) -> str:
-        return span(row.lag_seconds)
-
-    @display(description="messages taken")
-    def n_taken(self, row: Partition) -> str:
-        return count(row.sequence_number)
-
-    @display(description="lease, epoch")
-    def owner(self, row: Partition) -> SafeString | str:
-        return (
-            mono(f"{row.leased_by}, {row.lease_epoch}", shorten=24) if row.leased_by else "nobody"
-        )
-
-    @display(description="last commit")
-    def committed(self, row: Partition) -> SafeString:
-        return moment(row.committed_at)
-
-    def detail(self, request: HttpRequest, row: Partition) -> Detail:
-        return Detail(
-            title=str(row),
-            state=partition_page.state_pill(row),
-            meta=[row_link("configuration.source", row.source_id, f"source {row.source}")],
-            notices=partition_page.notices(row),
-            buttons=partition_page.buttons(request, row),
-            main=[partition_page.state_card(row), partition_page.batches_card(row)],
-            side=[partition_page.coordinates_card(row), partition_page.lease_card(row)],
-        )
-
-    def resume_view(self, request: HttpRequest, partition_id: int) -> HttpResponse:
-        if not request.user.has_perm("ingestion.change_partition"):
-            raise PermissionDenied
-        row = Partition.objects.select_related("source").filter(pk=partition_id).first()
-        if row is None:
-            raise Http404
-        is_file = row.source.broker_type == "file"
-        confirmation = Confirmation(
-            title=f"Resume {row}",
-            text="It is read on from the next message. If the cause is still there, it stops "
-            "again; nothing is skipped."
-            + (" Then give the file to manage.py ingest_file again." if is_file else ""),
-            label="Resume",
-            back=row_url("ingestion.partition", row.pk),
-            facts=[
-                ("Stopped", moment(row.stopped_at)),
-                ("Why", row.stopped_reason or "it is not stopped"),
-                ("Next message", mono(row.position)),
-                ("Events waiting", count(row.lag_events)),
-            ],
-        )
-        return self.confirm(request, row, confirmation, lambda: _resume(row))
-
-
-def _resume(row: Partition) -> str:
-    return f"Resumed {row}." if partitions.resume(row) else f"{row} was not stopped."
 
 
 @admin.register(Batch)

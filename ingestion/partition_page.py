@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Final
 
 from django.http import HttpRequest
@@ -27,6 +28,7 @@ from payflow.lib.pages.display import (
 )
 
 _LAST_BATCHES: Final = 10
+_LAST_SEEKS: Final = 10
 
 
 def is_leased(row: Partition) -> bool:
@@ -37,6 +39,8 @@ def state_pill(row: Partition) -> SafeString:
     """What it does now, in one word."""
     if row.state == Partition.State.STOPPED:
         return pill("bad", "Stopped", "pause_circle")
+    if row.state == Partition.State.PAUSED:
+        return pill("warn", "Paused", "pause_circle")
     if row.state == Partition.State.FINISHED:
         return pill("", "Finished", "task_alt")
     if row.source.paused_at:
@@ -44,11 +48,31 @@ def state_pill(row: Partition) -> SafeString:
     return pill("ok", "Running") if is_leased(row) else pill("warn", "Nobody reads it")
 
 
+def is_halted(row: Partition) -> bool:
+    """Whether it waits for a person: stopped by itself, or paused by one."""
+    return row.state in {Partition.State.STOPPED, Partition.State.PAUSED}
+
+
+def why_halted(row: Partition) -> str:
+    """In words; "" when it is not."""
+    if row.state == Partition.State.PAUSED:
+        return row.stopped_reason or "a person paused it and gave no reason"
+    return row.stopped_reason
+
+
 def notices(row: Partition) -> list[Notice]:
     found = []
     if row.state == Partition.State.STOPPED:
+        found.append(Notice(kind="bad", icon="error", title="Stopped itself", text=_choice(row)))
+    elif row.state == Partition.State.PAUSED:
+        reason = row.stopped_reason or "No reason was given."
         found.append(
-            Notice(kind="bad", icon="error", title="Stopped itself", text=row.stopped_reason)
+            Notice(
+                kind="warn",
+                icon="pause_circle",
+                title=joined(["Paused by a person since", moment(row.stopped_at)]),
+                text=f"{reason} Its messages wait at the broker.",
+            )
         )
     if row.last_error and row.state != Partition.State.STOPPED:
         found.append(
@@ -62,13 +86,51 @@ def notices(row: Partition) -> list[Notice]:
     return found
 
 
+def _choice(row: Partition) -> str:
+    """Why it stopped, and of a lost position what a person can choose."""
+    if not is_about_loss(row):
+        return row.stopped_reason
+    return (
+        f"{row.stopped_reason} Resuming finds them lost again: go to the earliest message that is "
+        "left, or to the latest. What each would skip is counted before you confirm."
+    )
+
+
+def is_about_loss(row: Partition) -> bool:
+    """Whether it stopped because the broker no longer holds what comes next."""
+    return row.state == Partition.State.STOPPED and row.stopped_reason.startswith("lost ")
+
+
 def buttons(request: HttpRequest, row: Partition) -> list[Button]:
-    found = [Button(label="Batches", url=list_url("ingestion.batch", partition=row.pk))]
-    stopped = row.state == Partition.State.STOPPED
-    if stopped and request.user.has_perm("ingestion.change_partition"):
-        url = reverse("admin:ingestion_partition_resume", args=[row.pk])
-        found.insert(0, Button(label="Resume…", url=url, icon="play_arrow", kind="p"))
-    return found
+    batches = Button(label="Batches", url=list_url("ingestion.batch", partition=row.pk))
+    if not request.user.has_perm("ingestion.change_partition"):
+        return [batches]
+    resume = Button(label="Resume…", url=_url("resume", row), icon="play_arrow", kind="p")
+    if row.source.broker_type == "file":
+        return [resume, batches] if is_halted(row) else [batches]
+    seek = Button(label="Seek…", url=_url("seek", row), icon="fast_rewind")
+    if is_about_loss(row):
+        resume = dataclasses.replace(resume, kind="")
+        chosen = [
+            Button(
+                label=f"Go to {target}…",
+                url=f"{_url('seek', row)}?to={target}",
+                icon=icon,
+                kind=kind,
+            )
+            for target, icon, kind in (
+                ("earliest", "fast_rewind", "p"),
+                ("latest", "fast_forward", ""),
+            )
+        ]
+        return [*chosen, seek, resume, batches]
+    if is_halted(row):
+        return [resume, seek, batches]
+    return [Button(label="Pause…", url=_url("pause", row), icon="pause"), seek, batches]
+
+
+def _url(action: str, row: Partition) -> str:
+    return reverse(f"admin:ingestion_partition_{action}", args=[row.pk])
 
 
 def state_card(row: Partition) -> Card:
@@ -79,11 +141,7 @@ def state_card(row: Partition) -> Card:
             ("Last commit", moment(row.committed_at)),
             ("Next message", mono(row.position)),
             ("Messages taken", count(row.sequence_number)),
-            *(
-                [("Stopped", moment(row.stopped_at))]
-                if row.state == Partition.State.STOPPED
-                else []
-            ),
+            *([(row.get_state_display(), moment(row.stopped_at))] if is_halted(row) else []),
             ("Last error", text_or_dash(row.last_error)),
             ("Error seen", moment(row.last_error_at)),
         ],
@@ -136,6 +194,47 @@ def batches_card(row: Partition) -> Card:
         ],
         empty="None yet.",
     )
+
+
+def seeks_cards(row: Partition) -> list[Card]:
+    """Moves of its checkpoint by people, where there were any."""
+    seeks = list(row.seeks.select_related("by")[:_LAST_SEEKS])
+    if not seeks:
+        return []
+    return [
+        Card(
+            title="Seeks",
+            sub="its checkpoint, moved by a person",
+            heads=[
+                Head(label="When"),
+                Head(label="Who"),
+                Head(label="From"),
+                Head(label="To"),
+                Head(label="Events"),
+                Head(label="Reason"),
+            ],
+            rows=[
+                (
+                    moment(seek.at),
+                    seek.by or "the command line",
+                    mono(seek.from_position),
+                    mono(seek.to_position),
+                    moved_events(seek.events),
+                    seek.reason,
+                )
+                for seek in seeks
+            ],
+        )
+    ]
+
+
+def moved_events(events: int | None) -> str:
+    """What a seek did to how many events, in words."""
+    if events is None:
+        return "not known"
+    if events == 0:
+        return "none"
+    return f"{count(abs(events))} {'skipped' if events > 0 else 'read again'}"
 
 
 def _lag(row: Partition) -> Any:
