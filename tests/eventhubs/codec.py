@@ -191,10 +191,10 @@ def _decode_as(code: int, buf: bytes, at: int) -> tuple[Any, int]:
         return fixed.unpack_from(buf, at)[0], at + fixed.size
     if code == 0x56:
         return buf[at] == 1, at + 1
+    if code >> 4 == 0x9 and at + 16 > len(buf):
+        raise IndexError(at + 16)
     if code == 0x98:
         return UUID(bytes=bytes(buf[at : at + 16])), at + 16
-    if code >> 4 == 0x9:
-        return bytes(buf[at : at + 16]), at + 16
     return _decode_sized(code, buf, at)
 
 
@@ -234,6 +234,20 @@ def _decode_array(count: int, buf: bytes, at: int) -> list[Any]:
     return items
 
 
+def _list_head(buf: bytes, at: int) -> tuple[int, int]:
+    """How many items the list at `at` has, and where the first one is."""
+    try:
+        if buf[at] == 0x45:
+            return 0, at + 1
+        if buf[at] == 0xC0:
+            return buf[at + 2], at + 3
+        if buf[at] == 0xD0:
+            return _U32.unpack_from(buf, at + 5)[0], at + 9
+    except (IndexError, struct.error) as exc:
+        raise DecodeError(f"no list at byte {at}") from exc
+    raise DecodeError("a performative is a list")
+
+
 class Performative(NamedTuple):
     """What a frame says."""
 
@@ -255,15 +269,7 @@ def decode_performative(body: bytes) -> Performative:
     if len(body) < 4 or body[0] != 0:
         raise DecodeError("no performative")
     code, at = decode(body, 1)
-    kind = body[at]
-    if kind == 0x45:
-        count, at = 0, at + 1
-    elif kind == 0xC0:
-        count, at = body[at + 2], at + 3
-    elif kind == 0xD0:
-        count, at = _U32.unpack_from(body, at + 5)[0], at + 9
-    else:
-        raise DecodeError("a performative is a list")
+    count, at = _list_head(body, at)
     fields, raw = [], []
     for _ in range(count):
         value, end = decode(body, at)

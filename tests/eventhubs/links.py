@@ -26,19 +26,27 @@ _BUSY_TEXT = (
     "The request was terminated because the entity is being throttled. Error code : 50002. "
     "Please wait 4 seconds and try again."
 )
-#: frame header and a transfer of full length: handle, delivery id, tag, settled, more
-_TRANSFER = struct.Struct(">IBBH 6s B I B I 2s I 2s 1s 5s")
-_TRANSFER_START = b"\x00\x53\x14\xc0\x1a\x0b"
+#: frame header and a transfer of full length: handle, delivery id, tag, format, settled, more
+_TRANSFER = struct.Struct(">IBBH 6s BI BI 2sI BI 2s 5s")
+_TRANSFER_START = b"\x00\x53\x14\xc0\x1d\x0b"
+#: where "more" is, counted from the end of the frame's header
+MORE_AT = _TRANSFER.size - 8 - 6
+_FLAGS = {
+    (settled, more): codec.boolean(settled) + codec.boolean(more)
+    for settled in (True, False)
+    for more in (True, False)
+}
 
 
 def transfer_head(
-    size: int, channel: int, handle: int, delivery: int, *, settled: bool, more: bool
-) -> bytes:
+    size: int, channel: int, handle: int, delivery: int, *, settled: bool, more: bool,
+    message_format: int = 0,
+) -> bytes:  # fmt: skip
     """Everything of a transfer's frame but its `size` bytes of message."""
+    delivery &= 0xFFFFFFFF
     return _TRANSFER.pack(
-        _TRANSFER.size + size, 2, 0, channel, _TRANSFER_START, 0x70, handle, 0x70,
-        delivery & 0xFFFFFFFF, b"\xa0\x04", delivery & 0xFFFFFFFF,
-        b"\x43\x41" if settled else b"\x43\x42", b"\x41" if more else b"\x42", b"\x40" * 5,
+        _TRANSFER.size + size, 2, 0, channel, _TRANSFER_START, 0x70, handle, 0x70, delivery,
+        b"\xa0\x04", delivery, 0x70, message_format, _FLAGS[settled, more], b"\x40" * 5,
     )  # fmt: skip
 
 

@@ -78,27 +78,33 @@ class EventHubsServer:
 
     def stop(self) -> None:
         """Let it close its connections and end."""
-        self._end(signal.SIGTERM, is_polite=True)
+        self._end(is_polite=True)
 
     def kill(self) -> None:
         """kill -9."""
-        self._end(signal.SIGKILL, is_polite=False)
+        self._end(is_polite=False)
 
-    def _end(self, number: signal.Signals, *, is_polite: bool) -> None:
+    def _end(self, *, is_polite: bool) -> None:
         if self._control is not None:
             self._control.close()
             self._control = None
         if self._process is None:
             return
         assert self._process.stdin is not None
-        if is_polite:
-            self._process.stdin.close()  # the server ends when its standard input does
-        else:
-            self._process.send_signal(number)
-            self._process.stdin.close()
+        if not is_polite:
+            self._process.kill()
+        self._process.stdin.close()  # the server ends when its standard input does
         self._process.wait(_START_S)
         self._process = None
         (self.directory / "control").unlink(missing_ok=True)
+
+    def heal(self) -> None:
+        """Running and without a fault, whatever a test did to it."""
+        if self._process is None or self._process.poll() is not None:
+            self.kill()
+            self.start()
+        self.thaw()
+        self.lift()
 
     def restart(self) -> None:
         """Stop it and start it."""
