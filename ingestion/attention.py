@@ -12,9 +12,11 @@ from django.db import connection
 from configuration.models import Source
 from ingestion.attention_item import Attention
 from ingestion.change_attention import bundles, caused, remotes
+from ingestion.connections import SEEN_LASTS_S
 from ingestion.leaves import leaf_at
 from ingestion.models import Batch, Drainer, Partition
 from ingestion.partitions import lag_is_known
+from ingestion.source_models import SourceConnection
 from payflow.lib.event_id import first_id_at
 from payflow.lib.pages.display import count, list_url, row_url, span
 
@@ -22,6 +24,8 @@ from payflow.lib.pages.display import count, list_url, row_url, span
 SILENT: Final = timedelta(minutes=10)
 #: seconds of lag that a person should know about
 LAGGING_S: Final = 60
+#: a connection that fails for less is tried again before anybody could act
+_BLIP: Final = timedelta(seconds=10)
 _RECENT: Final = timedelta(minutes=15)
 _ERROR_RECENT: Final = timedelta(minutes=2)
 _ORDER: Final = {"bad": 0, "warn": 1, "info": 2}
@@ -51,7 +55,7 @@ def _stopped(partitions: Iterable[Partition]) -> list[Attention]:
         Attention(
             kind="bad",
             icon="error",
-            title=f"Partition {_name(partition)} of {partition.source} stopped itself",
+            title=f"Partition {_name(partition)} of {partition.source} stopped{_how(partition)}",
             text=partition.stopped_reason,
             url=row_url("ingestion.partition", partition.pk),
             label="Open partition",
@@ -61,26 +65,36 @@ def _stopped(partitions: Iterable[Partition]) -> list[Attention]:
     ]
 
 
+def _how(partition: Partition) -> str:
+    """ ": lost 1,930 messages", as the reason begins where that is why; else " itself"."""
+    lost, is_lost, _ = partition.stopped_reason.partition(" messages")
+    return f": {lost} messages" if is_lost and lost.startswith("lost ") else " itself"
+
+
 def _name(partition: Partition) -> str:
     return partition.label or partition.name
 
 
 def _sources(partitions: Sequence[Partition], *, now: datetime) -> list[Attention]:
-    """At most one item a source: unread, failing, lagging, or silent."""
+    """At most one item a source: not connected, unread, failing, lagging, or silent."""
     by_source: dict[Source, list[Partition]] = {
         source: [] for source in Source.objects.exclude(broker_type="file")
     }
     for partition in partitions:
         if partition.state == Partition.State.ACTIVE and partition.source.broker_type != "file":
             by_source[partition.source].append(partition)
-    stopped = {row.source_id for row in partitions if row.state == Partition.State.STOPPED}
+    standing = {row.source_id for row in partitions if row.state != Partition.State.ACTIVE}
+    connections = _connections(now)
     drainers = Drainer.objects.live().count()
     found = []
     for source, rows in by_source.items():
-        if not rows and source.pk in stopped:
+        item = _paused(source, now=now) or _unconnected(
+            source, connections.get(source.pk, ()), now=now
+        )
+        if item is None and not rows and source.pk in standing:
             continue
         item = (
-            _paused(source, now=now)
+            item
             or _unreached(source, rows, now=now)
             or _unread(source, rows, now=now, drainers=drainers)
             or _failing(source, rows, now=now)
@@ -98,6 +112,31 @@ def _paused(source: Source, *, now: datetime) -> Attention | None:
     since = span((now - source.paused_at).total_seconds())
     reason = source.paused_reason or "No reason was given."
     return _about(source, "info", "pause_circle", f"{source} is paused for {since}", reason)
+
+
+def _connections(now: datetime) -> dict[int, list[SourceConnection]]:
+    """What live drainers say of their connections, by source."""
+    found: dict[int, list[SourceConnection]] = defaultdict(list)
+    lasts = timedelta(seconds=SEEN_LASTS_S)
+    for row in SourceConnection.objects.filter(seen_at__gt=now - lasts):
+        found[row.source_id].append(row)
+    return found
+
+
+def _unconnected(
+    source: Source, rows: Sequence[SourceConnection], *, now: datetime
+) -> Attention | None:
+    """Once it has lasted a moment: brokers that change hands are away for seconds."""
+    failing = [row for row in rows if row.failing_since and row.failing_since <= now - _BLIP]
+    if not failing:
+        return None
+    first = min(failing, key=lambda row: row.failing_since or now)
+    since = span((now - (first.failing_since or now)).total_seconds())
+    if len(failing) == len(rows):
+        title = f"{source} is not connected for {since}"
+        return _about(source, "bad", "link_off", title, first.error)
+    title = f"{len(failing)} of {len(rows)} workers cannot reach {source} for {since}"
+    return _about(source, "warn", "link_off", title, first.error)
 
 
 def _unreached(source: Source, rows: Sequence[Partition], *, now: datetime) -> Attention | None:

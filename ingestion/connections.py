@@ -62,6 +62,16 @@ SELECT id, %(partition)s, %(kind)s, %(message)s, now() - %(first_s)s * interval 
     now() - %(last_s)s * interval '1 s', %(times)s
 FROM sources WHERE id = %(source)s
 """
+_SWEEP = (
+    # a drainer that is gone took its connections with it
+    "DELETE FROM source_connections WHERE seen_at < now() - %(seen_s)s * interval '1 s'",
+    "DELETE FROM source_errors WHERE last_at < now() - interval '40 d'",
+    # by partition: the index begins with it
+    """
+    DELETE FROM partition_minutes m USING partitions p
+    WHERE m.partition_id = p.id AND m.minute < now() - interval '48 h'
+    """,
+)
 _LEAVE = "DELETE FROM source_connections WHERE owner = %(owner)s"
 
 
@@ -175,6 +185,16 @@ class Connections:
                 if cursor.rowcount == 0:
                     cursor.execute(_ADD_ERROR, values)
             del self._errors[source, partition, kind, message]
+
+
+def sweep() -> None:
+    """Drop what is old: connections of drainers that are gone, errors, lag by minute.
+
+    Errors are kept for longer than a month, because `/metrics` counts those of the month.
+    """
+    for statement in _SWEEP:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, {"seen_s": 2 * SEEN_LASTS_S})
 
 
 def _fit(text: str) -> str:

@@ -19,7 +19,7 @@ from celery.worker import state
 from django.conf import settings
 
 from configuration.models import Source
-from ingestion import jobs
+from ingestion import connections, jobs
 from ingestion.drain import Drainer
 from ingestion.leaves import ensure_leaves
 from ingestion.models import Drainer as DrainerRow
@@ -76,6 +76,12 @@ def sweep_jobs() -> None:
 def sweep_pushes() -> None:
     """Forget the answers of pushes that nobody repeats any more."""
     once.sweep()
+
+
+@shared_task(name="ingestion.tasks.sweep_sources")
+def sweep_sources() -> None:
+    """Drop what is old of connections, errors and lag."""
+    connections.sweep()
 
 
 @shared_task(name="ingestion.tasks.follow_shadows")

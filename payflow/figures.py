@@ -25,10 +25,12 @@ from prometheus_client.core import (
 )
 from prometheus_client.core import Metric as Family
 
+from ingestion.connections import SEEN_LASTS_S
 from ingestion.leaves import leaf_at
 from ingestion.models import DRAINER_ALIVE_S
 from ingestion.partitions import LAG_LASTS
 from ingestion.propagation import LATE_S, STRAGGLERS
+from ingestion.source_models import SourceError
 from metrics.buckets import bucket_value
 from payflow.lib import telemetry
 from payflow.lib.telemetry import METRICS, Metric
@@ -91,7 +93,17 @@ SELECT p.source_id, p.name, coalesce(p.lag_at > now() - %(lasts)s, false), p.lag
     p.lag_seconds, coalesce(p.leased_until > now(), false), p.state = 'stopped',
     extract(epoch FROM p.committed_at)::float8
 FROM partitions p JOIN sources s ON s.id = p.source_id
-WHERE p.state = 'stopped' OR (p.state = 'active' AND s.broker_type <> 'file')
+WHERE p.state = 'stopped' OR (p.state IN ('active', 'paused') AND s.broker_type <> 'file')
+"""
+_CONNECTED: Final = """
+SELECT source_id, bool_and(connected_since IS NOT NULL)
+FROM source_connections WHERE seen_at > now() - make_interval(secs => %(s)s)
+GROUP BY source_id
+"""
+# an error that goes on over the turn of the month counts where it was met last
+_ERRORS: Final = """
+SELECT source_id, kind, sum(times)::bigint FROM source_errors WHERE last_at >= %(start)s
+GROUP BY source_id, kind
 """
 _DRAINERS: Final = """
 SELECT count(*) FROM drainers WHERE owner <> '' AND seen_at > now() - make_interval(secs => %(s)s)
@@ -185,6 +197,7 @@ class Figures:
             self._add_arrival(families, moment)
             _add_violations(families, moment)
             _add_partitions(families, moment)
+            _add_connections(families, moment)
             _add_behind(families, moment)
             _add_workers(families, moment)
         return families
@@ -248,13 +261,23 @@ def _add_partitions(families: _Families, at: _Moment) -> None:
     for source, partition, is_known, events, seconds, is_leased, is_stopped, committed in rows:
         labels = (at.name(source), partition)
         families.add(telemetry.LAG_KNOWN, is_known, *labels)
-        if is_known:
-            families.add(telemetry.LAG_EVENTS, events, *labels)
-            families.add(telemetry.LAG_SECONDS, seconds, *labels)
+        for metric, value in ((telemetry.LAG_EVENTS, events), (telemetry.LAG_SECONDS, seconds)):
+            if is_known and value is not None:
+                families.add(metric, value, *labels)
         families.add(telemetry.LEASED, is_leased, *labels)
         families.add(telemetry.STOPPED, is_stopped, *labels)
         if committed is not None:
             families.add(telemetry.LAST_COMMIT, committed, *labels)
+
+
+def _add_connections(families: _Families, at: _Moment) -> None:
+    for source, is_connected in at.cursor.execute(_CONNECTED, {"s": SEEN_LASTS_S}).fetchall():
+        families.add(telemetry.CONNECTED, is_connected, at.name(source))
+    counts = {(source, kind): 0 for source in at.drained for kind in SourceError.Kind.values}
+    for source, kind, times in at.cursor.execute(_ERRORS, {"start": at.start}).fetchall():
+        counts[source, kind] = times
+    for (source, kind), times in counts.items():
+        families.add(telemetry.SOURCE_ERRORS, times, at.name(source), kind)
 
 
 def _add_behind(families: _Families, at: _Moment) -> None:

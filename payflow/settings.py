@@ -161,6 +161,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 600.0,
         "options": {"expires": 300},
     },
+    "sweep-sources": {
+        "task": "ingestion.tasks.sweep_sources",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "sweep-jobs": {
         "task": "ingestion.tasks.sweep_jobs",
         "schedule": 10.0,

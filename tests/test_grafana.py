@@ -138,7 +138,7 @@ def test_alerts_say_what_is_wrong_and_how_bad():
     """Each has a name of its own, a severity and words for a person."""
     names = [rule["alert"] for rule in RULES]
 
-    assert len(names) == len(set(names)) == 11
+    assert len(names) == len(set(names)) == 12
     for rule in RULES:
         assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
         assert rule["labels"]["severity"] in ("critical", "warning")

@@ -110,6 +110,18 @@ LAST_COMMIT: Final = Metric(
     labels=("source", "partition"),
     help="When the partition's last batch was committed; not given before the first",
 )
+CONNECTED: Final = Metric(
+    name="payflow_source_connected",
+    kind="gauge",
+    labels=("source",),
+    help="1 if all drainers of the source reach its broker; not given while it has none",
+)
+SOURCE_ERRORS: Final = Metric(
+    name="payflow_source_errors",
+    kind="counter",
+    labels=("source", "kind"),
+    help="Failures by kind: connection, storage, position, taken or settings",
+)
 PAUSED: Final = Metric(
     name="payflow_source_paused",
     kind="gauge",
@@ -170,6 +182,8 @@ METRICS: Final = (
     LEASED,
     STOPPED,
     LAST_COMMIT,
+    CONNECTED,
+    SOURCE_ERRORS,
     PAUSED,
     BUNDLE,
     BUNDLE_BEHIND,

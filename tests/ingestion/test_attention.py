@@ -50,7 +50,10 @@ def test_all_is_well_when_all_is_well(ready):
 @pytest.mark.parametrize(
     ("fields", "title"),
     [
-        ({"state": "stopped", "stopped_reason": "lost"}, "Partition 0 of demo stopped itself"),
+        (
+            {"state": "stopped", "stopped_reason": "2 workers died"},
+            "Partition 0 of demo stopped itself",
+        ),
         ({"lag_at": None}, "Nobody reads demo"),
         ({"last_error": "away", "last_error_at": "now"}, "demo has errors"),
         ({"lag_events": 9, "lag_seconds": 400.0}, "demo is 6 min 40 s behind"),
@@ -70,7 +73,10 @@ def test_a_stopped_partition_comes_before_everything_else(ready):
     _partition(name="1", lag_events=9, lag_seconds=400.0)
     _partition(name="0", state="stopped", stopped_reason="lost 5 messages")
 
-    assert _titles() == ["Partition 0 of demo stopped itself", "demo is 6 min 40 s behind"]
+    assert _titles() == [
+        "Partition 0 of demo stopped: lost 5 messages",
+        "demo is 6 min 40 s behind",
+    ]
 
 
 def test_a_paused_source_is_no_fault(ready):
