@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -61,7 +62,14 @@ def check_connection(
             answers.append(consumer.diagnose())
         except Exception as exc:
             # a broken promise of the consumer; its words may hold a secret
-            logger.exception("a connection could not be tested", extra={"action": "test_failed"})
+            logger.error(  # noqa: TRY400  class and frames only
+                "a connection could not be tested",
+                extra={
+                    "action": "connection_test_failed",
+                    "error": type(exc).__name__,
+                    "frames": traceback.format_tb(exc.__traceback__)[-6:],
+                },
+            )
             detail = f"The test itself failed with {type(exc).__name__}; the log says more."
             answers.append([ConnectionStep(name="Test", is_ok=False, detail=detail)])
         finally:

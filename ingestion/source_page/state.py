@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.utils.safestring import SafeString
 
@@ -86,15 +85,3 @@ def next_try(retry_at: datetime | None, *, now: datetime) -> str:
     if retry_at <= now:
         return "It is being tried again."
     return f"Next try in {span((retry_at - now).total_seconds())}."
-
-
-def connection_json(row: Any) -> dict[str, Any]:
-    """A connection as the API says it."""
-    return {
-        "worker": row.owner,
-        "connected_since": row.connected_since,
-        "failing_since": row.failing_since,
-        "error": row.error,
-        "retry_at": row.retry_at,
-        "seen_at": row.seen_at,
-    }
