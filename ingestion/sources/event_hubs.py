@@ -32,12 +32,13 @@ from ingestion.sources.base import (
     MessageBatch,
     MessageConsumer,
 )
-from ingestion.sources.event_hubs_connection import HubConnection, PartitionLink, PartitionLook
 from ingestion.sources.event_hubs_diagnosis import diagnose_hub
+from ingestion.sources.event_hubs_link import PartitionLink
 from ingestion.sources.event_hubs_probe import first_at
 from ingestion.sources.event_hubs_reading import HubColumns, HubReading
 from ingestion.sources.event_hubs_settings import EventHubsSettings, parse_settings
 from payflow.lib.errors import PartitionTaken, PositionLost, SourceUnavailable
+from payflow.lib.event_hubs_connection import HubConnection, PartitionLook
 
 #: frames between looks whether a batch is due
 _FRAMES: Final = 64
@@ -74,7 +75,7 @@ class EventHubsConsumer(MessageConsumer):
 
     def connect(self) -> None:
         self.disconnect()
-        hub = HubConnection(self._settings)
+        hub = HubConnection(self._settings, consumer_group=self._settings.consumer_group)
         try:
             hub.open()
             hub.partitions()

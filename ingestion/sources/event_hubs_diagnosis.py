@@ -7,12 +7,12 @@ from typing import TypeVar
 
 from ingestion.sources.base import ConnectionStep
 from ingestion.sources.diagnosis import StepFailed, look_in_order, look_up, open_tcp, open_tls
-from ingestion.sources.event_hubs_connection import HubConnection
 from ingestion.sources.event_hubs_probe import find_group
 from ingestion.sources.event_hubs_settings import EventHubsSettings
 from payflow.lib.env import BadEnvironment
 from payflow.lib.errors import SourceUnavailable
 from payflow.lib.event_hubs import endpoint_of, need_sdk, tls_context
+from payflow.lib.event_hubs_connection import HubConnection
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ def diagnose_hub(settings: EventHubsSettings) -> list[ConnectionStep]:
 
 def _sign_in(settings: EventHubsSettings, opened: list[HubConnection]) -> str:
     def open_hub() -> str:
-        hub = HubConnection(settings)
+        hub = HubConnection(settings, consumer_group=settings.consumer_group)
         opened.append(hub)
         hub.open()
         return "The namespace takes the " + ("key." if settings.connection_string else "identity.")

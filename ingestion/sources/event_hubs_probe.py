@@ -6,10 +6,11 @@ import time
 from datetime import datetime, timedelta
 from typing import Final
 
-from ingestion.sources.event_hubs_connection import REQUEST_S, HubConnection, PartitionLink
+from ingestion.sources.event_hubs_link import PartitionLink
 from ingestion.sources.event_hubs_message import SEQUENCE_NUMBER
 from ingestion.sources.event_hubs_settings import EventHubsSettings
 from payflow.lib.errors import PartitionTaken, SourceUnavailable
+from payflow.lib.event_hubs_connection import REQUEST_S, HubConnection
 
 _STEP_S: Final = 0.05
 _MILLISECOND: Final = timedelta(milliseconds=1)

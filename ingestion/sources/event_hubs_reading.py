@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from ingestion.sources.base import BatchLimits
-from ingestion.sources.event_hubs_connection import PartitionLink, PartitionLook
+from ingestion.sources.event_hubs_link import PartitionLink
 from ingestion.sources.event_hubs_message import (
     ENQUEUED_TIME,
     OFFSET,
@@ -19,6 +19,7 @@ from ingestion.sources.event_hubs_message import (
     body_of,
     headers_of,
 )
+from payflow.lib.event_hubs_connection import PartitionLook
 
 #: bytes of one partition that may be on their way or wait here
 BUDGET_BYTES: Final = 16 * 2**20

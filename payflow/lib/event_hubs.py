@@ -156,7 +156,7 @@ def need_sdk() -> None:
 
 def explain(exc: BaseException) -> str:
     """What went wrong, in a sentence for people, without ids that only Azure's support can use."""
-    condition = _condition(exc)
+    condition = condition_of(exc)
     detail = _TRACKING.sub("", _text(exc)).replace("\n", " ").strip()[:300]
     for known, words in _EXPLAINED:
         if known in condition:
@@ -168,7 +168,8 @@ def explain(exc: BaseException) -> str:
     return detail or type(exc).__name__
 
 
-def _condition(exc: BaseException) -> bytes:
+def condition_of(exc: BaseException | None) -> bytes:
+    """The name of an AMQP error, e.g. b"amqp:link:stolen"; b"" when it is none."""
     condition = getattr(exc, "condition", b"")
     value = getattr(condition, "value", condition)
     return value if isinstance(value, bytes) else b""

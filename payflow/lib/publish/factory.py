@@ -7,12 +7,14 @@ from typing import Any
 
 from payflow.lib.errors import ConfigurationError, Problem
 from payflow.lib.publish.base import Publisher
+from payflow.lib.publish.event_hubs import EventHubsPublisher
 from payflow.lib.publish.file import FilePublisher
 from payflow.lib.publish.kafka import KafkaPublisher
 from payflow.lib.publish.stream import StreamPublisher
 
 _PUBLISHERS: dict[str, Callable[[Any], Publisher]] = {
     "redis_streams": StreamPublisher,
+    "event_hubs": EventHubsPublisher,
     "kafka": KafkaPublisher,
     "file": lambda settings: FilePublisher(settings.path),
 }
