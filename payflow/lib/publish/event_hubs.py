@@ -162,13 +162,13 @@ def _encoded(message: OutgoingMessage) -> bytes:
     annotations: dict[str | bytes, Any] = {}
     if message.key is not None:
         annotations[b"x-opt-partition-key"] = _key(message.key)
-    properties: dict[str | bytes, Any] = {**(message.headers or {})}
+    headers: Any = message.headers  # its keys may be bytes to the SDK
     encoded = bytearray()
     encode_payload(
         encoded,
         Message(
             message_annotations=annotations or None,
-            application_properties=properties or None,
+            application_properties=dict(headers) if headers else None,
             data=[message.body],
         ),
     )
