@@ -76,7 +76,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             _item(request, "Failed items", "error", "deadletter.faileditem"),
             _item(request, "Failure groups", "stacks", "deadletter.failuregroup"),
             _item(request, "Sources", "sensors", "configuration.source"),
-            _item(request, "HTTP access", "http", "ingestion.pushaccess"),
+            _item(request, "HTTP access", "upload", "ingestion.pushaccess"),
             _item(request, "Partitions", "view_week", "ingestion.partition"),
             _item(request, "Batches", "package_2", "ingestion.batch"),
             _item(request, "Drainers", "memory", "ingestion.drainer"),

@@ -17,7 +17,7 @@ from configuration.models import Source
 from ingestion.push import page
 from ingestion.push.forms import AccessForm, possible_senders
 from ingestion.push.models import PushAccess
-from ingestion.push.opening import MAX_SECRETS, close_source, open_source
+from ingestion.push.opening import close_source, open_source
 from payflow.lib.pages.admin import Empty, ReadOnlyAdmin
 from payflow.lib.pages.detail import Button, Card, Confirmation, Detail
 from payflow.lib.pages.display import moment, row_link, row_url
@@ -34,7 +34,7 @@ class PushAccessAdmin(ReadOnlyAdmin):
     empty = Empty(
         title="No source is open for HTTP",
         text="Services without a broker can push events to a source: open it on its page.",
-        icon="http",
+        icon="upload",
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -109,7 +109,6 @@ class PushAccessAdmin(ReadOnlyAdmin):
             chosen=_chosen(form, access),
             senders=possible_senders(),
             signatures=PushAccess.Signature.choices,
-            most_secrets=MAX_SECRETS,
             example=page.example(request, source, access),
         )
         response.status_code = 200 if form is None else 422

@@ -20,6 +20,7 @@ from unfold.decorators import display
 
 from configuration import route_page, source_page, sources
 from configuration.models import Source
+from ingestion.push.page import push_card
 from ingestion.source_page.body import REFRESH_S, body_of
 from ingestion.source_page.brokers import label_of
 from ingestion.source_page.filters import BrokerFilter, StateFilter
@@ -162,6 +163,7 @@ class SourceAdmin(FormViews):
                 source_page.connection_card(
                     row, broker=label_of(row.broker_type), edit_url=edit_url
                 ),
+                *filter(None, [push_card(request, row)]),
                 source_page.bundles_card(row),
                 source_page.failures_card(row),
             ],
