@@ -47,6 +47,7 @@ class Client:
         outcome = self.next()
         assert outcome is not None
         if outcome.fields[0] != 0:
+            self.close()
             raise PermissionError("SASL says no")
 
     def __enter__(self) -> Self:

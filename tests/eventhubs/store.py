@@ -122,7 +122,7 @@ class Store:
     def __init__(self, journal: Path) -> None:
         self.hubs: dict[str, Hub] = {}
         if journal.exists():
-            self._replay(journal.read_bytes())
+            os.truncate(journal, self._replay(journal.read_bytes()))
         self._journal = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def close(self) -> None:
@@ -177,7 +177,8 @@ class Store:
             view = view[os.write(self._journal, view) :]
         self._apply(*record)
 
-    def _replay(self, journal: bytes) -> None:
+    def _replay(self, journal: bytes) -> int:
+        """Do all changes again; gives where the last whole one ends."""
         at = 0
         while at + 4 <= len(journal):
             end = at + 4 + int.from_bytes(journal[at : at + 4], "big")
@@ -185,6 +186,7 @@ class Store:
                 break  # killed while it wrote: nobody got an answer to this one
             self._apply(*msgspec.msgpack.decode(journal[at + 4 : end]))
             at = end
+        return at
 
     def _apply(self, change: str, name: str, *values: Any) -> None:
         if change == "create_hub":
