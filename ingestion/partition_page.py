@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from ingestion.batch_page import verdicts
 from ingestion.models import Batch, Partition
 from ingestion.partitions import lag_is_known
+from ingestion.seek_words import moved_events
 from payflow.lib.pages.detail import Button, Card, Head, Notice
 from payflow.lib.pages.display import (
     UNKNOWN,
@@ -226,15 +227,6 @@ def seeks_cards(row: Partition) -> list[Card]:
             ],
         )
     ]
-
-
-def moved_events(events: int | None) -> str:
-    """What a seek did to how many events, in words."""
-    if events is None:
-        return "not known"
-    if events == 0:
-        return "none"
-    return f"{count(abs(events))} {'skipped' if events > 0 else 'read again'}"
 
 
 def _lag(row: Partition) -> Any:

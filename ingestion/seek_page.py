@@ -29,9 +29,10 @@ from ingestion.seek_plan import (
     parse_target,
     why_not,
 )
+from ingestion.seek_words import effect, moved_events
 from payflow.lib.errors import ConfigurationError, SourceUnavailable
 from payflow.lib.pages.admin import PageAdmin
-from payflow.lib.pages.display import count, row_url
+from payflow.lib.pages.display import row_url
 
 _LABELS: Final[dict[TargetKind, str]] = {
     "earliest": "The earliest message that the broker holds",
@@ -86,16 +87,6 @@ class ConfirmForm(forms.Form):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
-    """A plan in words: a headline and what it means."""
-
-    kind: str
-    icon: str
-    title: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
     """What the broker said."""
 
@@ -120,7 +111,7 @@ def seek_view(page: PageAdmin, request: HttpRequest, row: Partition) -> HttpResp
         except SeekRefused as exc:
             looked = Looked(choices=looked.choices, chosen=None, refused=str(exc))
         else:
-            what = partition_page.moved_events(moved.events)
+            what = moved_events(moved.events)
             done = f"Moved {full_name(row)} to {moved.to_position}, events: {what}."
             page.log_change(request, row, done)
             messages.success(request, done)
@@ -184,51 +175,3 @@ def _render(
     wrong = request.method == "POST" or (target is not None and not target.is_valid())
     response.status_code = 422 if wrong else 200
     return response
-
-
-def effect(plan: SeekPlan) -> Effect:
-    """What a person should know before it is done."""
-    if plan.is_behind_the_end:
-        return Effect(
-            kind="warn",
-            icon="warning",
-            title="How many events that repeats cannot be told",
-            text=f"The broker's log ends at {plan.bounds.end}, before the checkpoint: it began "
-            "anew or lost its end. All that it holds from there on is read; what is stored "
-            "already is recognised.",
-        )
-    if plan.kind == "none":
-        return Effect(
-            kind="ok",
-            icon="check_circle",
-            title="Nothing would be skipped or read again",
-            text="The partition stands there already." if plan.changes_nothing else "",
-        )
-    events = "An unknown number of" if plan.events is None else count(abs(plan.events))
-    if plan.kind == "repeat":
-        return Effect(
-            kind="info",
-            icon="replay",
-            title=f"{events} events would be read again",
-            text="Those already stored are recognised and not counted twice. Messages that failed "
-            "fail again and become new failed items.",
-        )
-    return Effect(
-        kind="warn",
-        icon="fast_forward",
-        title=f"{events} events would be skipped",
-        text=_loss(plan),
-    )
-
-
-def _loss(plan: SeekPlan) -> str:
-    if plan.lost is None:
-        return "How many of them the broker no longer holds cannot be told."
-    if plan.lost == 0:
-        return "They stay at the broker for as long as it keeps them, and are not stored here."
-    if plan.lost == plan.events:
-        return "The broker no longer holds any of them: they are lost wherever reading goes on."
-    return (
-        f"The broker no longer holds {count(plan.lost)} of them: these are lost wherever reading "
-        "goes on. The others could still be read."
-    )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from django.utils import timezone
 
@@ -231,3 +231,17 @@ def why_not(exc: Exception) -> str:
     if isinstance(exc, SourceUnavailable):
         return f"{exc} Nothing was changed."
     return str(exc)
+
+
+def as_json(made: SeekPlan) -> dict[str, Any]:
+    """A plan as machines read it."""
+    return {
+        "target": str(made.target),
+        "from": made.from_position,
+        "to": made.to_position,
+        "first": made.bounds.first,
+        "end": made.bounds.end,
+        "kind": made.kind,
+        "events": made.events,
+        "lost": made.lost,
+    }
