@@ -15,7 +15,6 @@ Memory: the queue (QUEUE_KB and one answer of each broker), BUFFERED_BYTES and o
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from collections import deque
@@ -38,54 +37,40 @@ from ingestion.sources.base import (
 )
 from ingestion.sources.kafka_buffer import KafkaReading
 from ingestion.sources.kafka_diagnosis import diagnose_kafka
+from ingestion.sources.kafka_group import GroupReports
 from ingestion.sources.kafka_look import TopicLook, explain, is_compacted
-from ingestion.sources.kafka_settings import KafkaSettings, parse_settings
+from ingestion.sources.kafka_loss import gone, hole, no_such_partition, truncated, unreadable
+from ingestion.sources.kafka_settings import (
+    KafkaSettings,
+    consumer_configuration,
+    parse_settings,
+)
 from payflow.lib.errors import PositionLost, SourceUnavailable
 from payflow.lib.kafka import (
-    CONSUMER_PROPERTIES,
     Troubles,
     client_configuration,
     first_words,
     library_logger,
 )
 
-logger = logging.getLogger(__name__)
-
-#: Messages and kilobytes that librdkafka fetches ahead. It counts bodies only, and each message
-#: costs it some 400 bytes more: that is what bounds the number.
-QUEUE_MESSAGES: Final = 20_000
-QUEUE_KB: Final = 16 * 1024
-#: one answer to a fetch, of all partitions of one broker
-FETCH_BYTES: Final = 16 * 2**20
-FETCH_BYTES_A_PARTITION: Final = 2 * 2**20
 #: in the buffers of all partitions together
 BUFFERED_BYTES: Final = 16 * 2**20
 #: taken from the queue at once
 READ_MESSAGES: Final = 2_500
-#: seconds between reports to the group
-REPORT_EVERY_S: Final = 1.0
 #: seconds that lag() waits to learn how old the oldest message is
 FIRST_MESSAGE_S: Final = 1.0
 
 _EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  the names of librdkafka's own errors
 _RESET: Final = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001
 _TRUNCATED: Final = KafkaError._LOG_TRUNCATION  # noqa: SLF001
-
-_CONFIGURATION: Final = {
-    "auto.offset.reset": "error",
-    "check.crcs": True,
-    "enable.auto.commit": False,
-    "enable.auto.offset.store": False,
-    "enable.partition.eof": True,
-    "fetch.max.bytes": FETCH_BYTES,
-    # the default of 1 s stalls a reader that empties the queue faster than that
-    "fetch.queue.backoff.ms": 10,
-    "fetch.wait.max.ms": 100,
-    "isolation.level": "read_committed",
-    "max.partition.fetch.bytes": FETCH_BYTES_A_PARTITION,
-    "queued.max.messages.kbytes": QUEUE_KB,
-    "queued.min.messages": QUEUE_MESSAGES,
-}
+_UNREADABLE: Final = frozenset(
+    {
+        KafkaError._BAD_MSG,  # noqa: SLF001
+        KafkaError._BAD_COMPRESSION,  # noqa: SLF001
+        KafkaError._NOT_IMPLEMENTED,  # noqa: SLF001
+    }
+)
+_OF_PARTITIONS: Final = _UNREADABLE | {_EOF, _RESET, _TRUNCATED}
 
 
 class KafkaConsumer(MessageConsumer):
@@ -107,31 +92,26 @@ class KafkaConsumer(MessageConsumer):
         self._readings: dict[int, KafkaReading] = {}
         #: whose turn it is, first in line first
         self._turns: deque[int] = deque()
-        #: offsets to report to the group, and when
-        self._reports: dict[int, int] = {}
-        self._report_at = 0.0
-        #: what the group said to the last report, so that a change is logged and not each report
-        self._report_error = ""
-        #: whether offsets may be missing in the middle; None: not asked yet
-        self._holes: tuple[bool, str] | None = None
+        self._reports = GroupReports(source=source, topic=settings.topic)
+        #: offset from which each partition gave bytes that could not be read
+        self._unreadable: dict[int, int] = {}
+        #: what the cluster says of the topic, once somebody wanted to know
+        self._compacted: bool | None = None
+        self._asked_compacted = False
 
     # --- connection ------------------------------------------------------------------------------
 
     def connect(self) -> None:
         self.disconnect()
         self._troubles = Troubles()
-        configuration = client_configuration(self._settings, properties=CONSUMER_PROPERTIES)
+        configuration = {
+            **consumer_configuration(self._settings, source=self._source),
+            "error_cb": self._troubles.note,
+            "on_commit": self._reports.note,
+        }
         with self._translated():
-            self._consumer = Consumer(
-                {
-                    **_CONFIGURATION,
-                    **configuration,
-                    "group.id": self._settings.group_id or f"payflow-{self._source}",
-                    "error_cb": self._troubles.note,
-                    "on_commit": self._reported,
-                },
-                logger=library_logger,
-            )
+            self._consumer = Consumer(configuration, logger=library_logger)
+            self._asked_compacted = False
             self._look().partitions()
             for reading in self._readings.values():
                 reading.forget()
@@ -188,8 +168,7 @@ class KafkaConsumer(MessageConsumer):
         reading = KafkaReading.start(checkpoint)
         with self._translated():
             if reading.number not in self._look().partitions():
-                detail = f"The topic {self._settings.topic} has no such partition any more."
-                raise PositionLost(partition=checkpoint.partition, lost=None, detail=detail)
+                raise no_such_partition(partition=checkpoint.partition, topic=self._settings.topic)
             lost = self._lost(reading)
             if lost is not None:
                 raise lost
@@ -206,7 +185,7 @@ class KafkaConsumer(MessageConsumer):
         if self._readings.pop(number, None) is None:
             return
         self._turns.remove(number)
-        self._reports.pop(number, None)
+        self._reports.drop(number)
         if self._consumer is not None:
             with suppress(KafkaException):
                 place = TopicPartition(self._settings.topic, number)
@@ -216,7 +195,7 @@ class KafkaConsumer(MessageConsumer):
 
     def consume_batch(self, *, wait_s: float) -> MessageBatch | None:
         deadline = time.monotonic() + wait_s
-        self._report()
+        self._reports.send(self._consumer)
         self._read(wait_s=0)  # or others would starve behind what is left over
         while (reading := self._next_due()) is None:
             if (now := time.monotonic()) >= deadline:
@@ -265,15 +244,15 @@ class KafkaConsumer(MessageConsumer):
             raise self._unavailable()
 
     def _sort(self, messages: Sequence[Message]) -> None:
-        if any(map(Message.error, messages)):
-            for message in messages:
-                if (error := message.error()) is not None:
-                    self._note_error(error, message)
-            messages = [message for message in messages if message.error() is None]
-        for number, group in groupby(messages, Message.partition):
-            reading = self._readings.get(number or 0)
-            if reading is not None and reading.trouble is None:
-                self._add(reading, list(group))
+        has_errors = any(map(Message.error, messages))
+        for _, run in groupby(messages, _place_and_error if has_errors else Message.partition):
+            group = list(run)
+            error = group[0].error()
+            reading = self._readings.get(group[0].partition() or 0)
+            if error is not None:
+                self._note_error(error, group[0])
+            elif reading is not None and reading.trouble is None:
+                self._add(reading, group)
 
     def _add(self, reading: KafkaReading, messages: list[Message]) -> None:
         last = messages[-1].offset() or 0
@@ -282,7 +261,12 @@ class KafkaConsumer(MessageConsumer):
             for index, message in enumerate(messages):
                 offset = message.offset() or 0
                 if offset > expected:
-                    reading.trouble = self._hole(reading, expected, offset)
+                    reading.trouble = hole(
+                        partition=reading.checkpoint.partition,
+                        expected=expected,
+                        found=offset,
+                        why=self._allows_holes()[1],
+                    )
                     messages = messages[:index]
                     break
                 expected = max(expected, offset + 1)
@@ -314,68 +298,57 @@ class KafkaConsumer(MessageConsumer):
 
     def _note_error(self, error: KafkaError, message: Message) -> None:
         reading = self._readings.get(message.partition() or 0)
-        if error.code() not in (_EOF, _RESET, _TRUNCATED):
+        if error.code() not in _OF_PARTITIONS:
             raise SourceUnavailable(explain(error, topic=self._settings.topic))
         if reading is None or reading.trouble is not None:
             return
         if error.code() == _EOF:
             reading.read_to = message.offset() or 0
             return
-        reading.trouble = self._lost(reading)
-        if reading.trouble is None and error.code() == _TRUNCATED:
-            detail = "The broker lost its end and took other messages in its place."
-            reading.trouble = PositionLost(
-                partition=reading.checkpoint.partition, lost=None, detail=detail
-            )
-        if reading.trouble is None:  # a replica that lags behind says so: it will come
+        reading.trouble = self._trouble(reading, error)
+        if reading.trouble is None:  # a replica that lags behind, bytes broken on their way
             raise SourceUnavailable(explain(error, topic=self._settings.topic))
 
-    def _lost(self, reading: KafkaReading) -> PositionLost | None:
-        """What is gone before the next message that the broker should send; None: nothing."""
-        first, end = self._look().bounds(reading.number)
-        partition, expected = reading.checkpoint.partition, reading.expected
-        if expected < first:
-            detail = (
-                f"The topic begins at offset {first} now: those before it expired, "
-                f"or were deleted, before offset {expected} was read."
-            )
-            return PositionLost(partition=partition, lost=first - expected, detail=detail)
-        if expected > end:
-            detail = (
-                f"The partition ends at offset {end}, behind offset {expected}: "
-                "the topic was made anew, or the broker lost its end."
-            )
-            return PositionLost(partition=partition, lost=None, detail=detail)
-        return None
+    def _trouble(self, reading: KafkaReading, error: KafkaError) -> PositionLost | None:
+        """Why reading the partition has ended; None: it may go on after a reconnect."""
+        partition = reading.checkpoint.partition
+        if error.code() in _UNREADABLE:
+            before = self._unreadable.get(reading.number)
+            self._unreadable[reading.number] = reading.expected
+            if before != reading.expected:
+                return None
+            return unreadable(partition=partition, expected=before, why=error.name())
+        lost = self._lost(reading)
+        if lost is None and error.code() == _TRUNCATED:
+            return truncated(partition=partition)
+        return lost
 
-    def _hole(self, reading: KafkaReading, expected: int, found: int) -> PositionLost:
-        detail = (
-            f"Offset {expected} should come next and {found} came. {self._allows_holes()[1]} "
-            f"Go on at offset {found}, or set gaps to allow."
-        )
-        return PositionLost(
-            partition=reading.checkpoint.partition, lost=found - expected, detail=detail
-        )
+    def _lost(self, reading: KafkaReading) -> PositionLost | None:
+        first, end = self._look().bounds(reading.number)
+        partition = reading.checkpoint.partition
+        return gone(partition=partition, expected=reading.expected, first=first, end=end)
 
     def _allows_holes(self) -> tuple[bool, str]:
-        """Whether offsets may be missing, and why not; asked once a consumer, at the first hole."""
-        if self._holes is None:
-            topic = self._settings.topic
-            self._holes = self._settings.gaps == "allow", "The setting gaps is stop."
-            if self._settings.gaps == "auto":
-                compacted = self._is_compacted()
-                why = (
-                    f"The cluster does not say whether the topic {topic} is compacted."
-                    if compacted is None
-                    else f"The topic {topic} is compacted: newer messages replaced older ones."
-                )
-                # Without compaction only the marks of transactions use up offsets.
-                self._holes = compacted is False, why
-        return self._holes
+        """Whether offsets may be missing in the middle of a partition, and why not."""
+        topic = self._settings.topic
+        if self._settings.gaps != "auto":
+            return self._settings.gaps == "allow", "The setting gaps is stop."
+        compacted = self._is_compacted()
+        if compacted is None:
+            return False, f"The cluster does not say whether the topic {topic} is compacted."
+        # Without compaction only the marks of transactions use up offsets.
+        return (
+            not compacted,
+            f"The topic {topic} is compacted: newer messages replaced older ones.",
+        )
 
     def _is_compacted(self) -> bool | None:
-        configuration = client_configuration(self._settings, properties=frozenset())
-        return is_compacted(configuration, self._settings.topic)
+        """Asked by the first who wants to know: it takes a client of its own."""
+        if not self._asked_compacted:
+            configuration = client_configuration(self._settings, properties=frozenset())
+            self._compacted = is_compacted(configuration, self._settings.topic)
+            self._asked_compacted = True
+        return self._compacted
 
     # --- what the broker holds -------------------------------------------------------------------
 
@@ -397,9 +370,7 @@ class KafkaConsumer(MessageConsumer):
         return max(0, min(int(end), last) - max(int(start), first))
 
     def diagnose(self) -> list[ConnectionStep]:
-        return diagnose_kafka(
-            self._settings, group=self._settings.group_id or f"payflow-{self._source}"
-        )
+        return diagnose_kafka(self._settings, source=self._source)
 
     def lag(self) -> dict[str, Lag]:
         if not self._readings:
@@ -422,31 +393,11 @@ class KafkaConsumer(MessageConsumer):
                 return
             self._read(wait_s=wait_s)
 
-    # --- reporting to the group ------------------------------------------------------------------
-
     def acknowledge_batch(self, batch: MessageBatch) -> None:
-        self._reports[int(batch.partition)] = int(batch.next_position)
-        self._report()
+        self._reports.add(int(batch.partition), int(batch.next_position))
+        self._reports.send(self._consumer)
 
-    def _report(self) -> None:
-        if self._consumer is None or not self._reports or time.monotonic() < self._report_at:
-            return
-        self._report_at = time.monotonic() + REPORT_EVERY_S
-        topic = self._settings.topic
-        offsets = [TopicPartition(topic, number, at) for number, at in self._reports.items()]
-        self._reports.clear()
-        try:
-            self._consumer.commit(offsets=offsets, asynchronous=True)
-        except KafkaException as exc:
-            self._reported(first_words(exc), [])
 
-    def _reported(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
-        """The client's `on_commit`."""
-        errors = [error, *(offset.error for offset in offsets)]
-        name = next((e.name() for e in errors if e is not None), "")
-        if name and name != self._report_error:
-            logger.warning(
-                "could not commit offsets to the consumer group: lag tools show old ones",
-                extra={"action": "group_commit_failed", "source": self._source, "error": name},
-            )
-        self._report_error = name
+def _place_and_error(message: Message) -> tuple[int | None, KafkaError | None]:
+    """An error says something of the messages before it only."""
+    return message.partition(), message.error()

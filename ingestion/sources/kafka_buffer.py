@@ -20,6 +20,9 @@ from payflow.lib.errors import PayflowError
 #: Times after the year 9999 are no times; the clock is the producer's, and it may say anything.
 _LATEST_MS: Final = 253_402_300_799_999
 
+#: for a message of which one header's name is no UTF-8: the client library gives none of them then
+_UNREADABLE: Final = [("payflow_headers_unreadable", b"the name of a header is not UTF-8")]
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -186,7 +189,10 @@ def _as_text(value: bytes | str | None) -> Any:
 
 
 def _headers(message: Message) -> Any:
-    return message.headers()
+    try:
+        return message.headers()
+    except (SystemError, UnicodeDecodeError):  # which of the two is the wheel's affair
+        return _UNREADABLE
 
 
 def _times_us(messages: Sequence[Message]) -> list[int]:

@@ -12,17 +12,17 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from ingestion.sources.base import ConnectionStep
 from ingestion.sources.diagnosis import StepFailed, look_in_order, look_up, open_tcp, open_tls
 from ingestion.sources.kafka_look import TopicLook, explain
-from ingestion.sources.kafka_settings import KafkaSettings
+from ingestion.sources.kafka_settings import KafkaSettings, consumer_configuration
 from payflow.lib.env import BadEnvironment
 from payflow.lib.errors import SourceUnavailable
-from payflow.lib.kafka import Troubles, client_configuration, first_words, library_logger
+from payflow.lib.kafka import Troubles, first_words, library_logger
 from payflow.lib.references import resolve_reference
 
 #: of one question; the whole of them is limited by look_in_order
 _ASK_S: Final = 2.5
 
 
-def diagnose_kafka(settings: KafkaSettings, *, group: str) -> list[ConnectionStep]:
+def diagnose_kafka(settings: KafkaSettings, *, source: str) -> list[ConnectionStep]:
     """DNS, TCP, TLS (where it is used), credentials, topic, consumer group."""
     servers = settings.servers
     steps: list[tuple[str, Callable[[], str]]] = [
@@ -31,7 +31,7 @@ def diagnose_kafka(settings: KafkaSettings, *, group: str) -> list[ConnectionSte
     ]
     if settings.uses_tls:
         steps.append(("TLS", lambda: _open_tls(settings)))
-    probe = _Probe(settings, group=group)
+    probe = _Probe(settings, source=source)
     steps += [
         ("Credentials", probe.log_in),
         ("Topic", probe.find_topic),
@@ -82,9 +82,9 @@ def _open_tls(settings: KafkaSettings) -> str:
 class _Probe:
     """A client that lives for one diagnosis; looks run in threads, one after the other."""
 
-    def __init__(self, settings: KafkaSettings, *, group: str) -> None:
+    def __init__(self, settings: KafkaSettings, *, source: str) -> None:
         self._settings = settings
-        self._group = group
+        self._source = source
         self._troubles = Troubles()
         self._consumer: Consumer | None = None
 
@@ -96,7 +96,7 @@ class _Probe:
     def log_in(self) -> str:
         """Credentials: the cluster answers us."""
         try:
-            configuration = client_configuration(self._settings, properties=frozenset())
+            configuration = consumer_configuration(self._settings, source=self._source)
         except SourceUnavailable as exc:
             raise StepFailed(str(exc)) from exc
         self._consumer = consumer = self._open(configuration)
@@ -117,12 +117,7 @@ class _Probe:
     def _open(self, configuration: dict[str, Any]) -> Consumer:
         try:
             return Consumer(
-                {
-                    **configuration,
-                    "group.id": self._group,
-                    "enable.auto.commit": False,
-                    "error_cb": self._troubles.note,
-                },
+                {**configuration, "error_cb": self._troubles.note},
                 logger=library_logger,
             )
         except KafkaException as exc:
@@ -178,7 +173,7 @@ class _Probe:
             raise StepFailed(self._group_trouble(error)) from exc
         if found.error is not None:
             raise StepFailed(self._group_trouble(found.error))
-        return f"{self._group} may be used."
+        return "payflow may commit the offsets that lag tools read."
 
     def _group_trouble(self, error: KafkaError | None) -> str:
         if error is None:

@@ -15,6 +15,8 @@ from payflow.lib.kafka import library_logger
 
 #: seconds that a broker may take for one question
 ASK_S: Final = 5.0
+#: for what can be done without
+ASK_ASIDE_S: Final = 2.0
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -67,7 +69,9 @@ def is_compacted(configuration: Mapping[str, Any], topic: str) -> bool | None:
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     admin = AdminClient(dict(configuration), logger=library_logger)
     try:
-        found = admin.describe_configs([resource], request_timeout=ASK_S)[resource].result(ASK_S)
+        found = admin.describe_configs([resource], request_timeout=ASK_ASIDE_S)[resource].result(
+            ASK_S
+        )
     except (KafkaException, TimeoutError):  # mostly: not allowed to ask
         return None
     policy = found.get("cleanup.policy")

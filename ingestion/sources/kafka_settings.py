@@ -13,6 +13,7 @@ from payflow.lib.kafka import (
     PRODUCER_PROPERTIES,
     SECRET_PROPERTIES,
     SHARED_PROPERTIES,
+    client_configuration,
 )
 from payflow.lib.references import REFERENCE
 
@@ -49,6 +50,30 @@ _WHY_NOT: Final = {
     "ssl.certificate.location": "it is the setting ssl_certificate",
     "ssl.key.location": "it is the setting ssl_key",
     "ssl.key.password": "it is the setting ssl_key_password",
+}
+
+
+#: Messages and kilobytes that librdkafka fetches ahead. It counts bodies only, and each message
+#: costs it some 400 bytes more: that is what bounds the number.
+QUEUE_MESSAGES: Final = 20_000
+QUEUE_KB: Final = 16 * 1024
+#: one answer to a fetch, of all partitions of one broker
+FETCH_BYTES: Final = 16 * 2**20
+FETCH_BYTES_A_PARTITION: Final = 2 * 2**20
+_CONSUMER: Final = {
+    "auto.offset.reset": "error",
+    "check.crcs": True,
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": True,
+    "fetch.max.bytes": FETCH_BYTES,
+    # the default of 1 s stalls a reader that empties the queue faster than that
+    "fetch.queue.backoff.ms": 10,
+    "fetch.wait.max.ms": 100,
+    "isolation.level": "read_committed",
+    "max.partition.fetch.bytes": FETCH_BYTES_A_PARTITION,
+    "queued.max.messages.kbytes": QUEUE_KB,
+    "queued.min.messages": QUEUE_MESSAGES,
 }
 
 
@@ -124,6 +149,15 @@ def parse_settings(settings: Mapping[str, Any]) -> KafkaSettings:
     _check_properties(reader, parsed.properties)
     reader.finish()
     return parsed
+
+
+def consumer_configuration(settings: KafkaSettings, *, source: str) -> dict[str, Any]:
+    """For librdkafka; SourceUnavailable when a reference leads to no secret."""
+    return {
+        **_CONSUMER,
+        "group.id": settings.group_id or f"payflow-{source}",
+        **client_configuration(settings, properties=CONSUMER_PROPERTIES),
+    }
 
 
 def _servers(text: str) -> list[tuple[str, int]] | None:

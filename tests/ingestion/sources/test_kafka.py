@@ -34,6 +34,9 @@ class KafkaHarness(Harness):
         self.settings: Mapping[str, Any] = {
             "bootstrap_servers": cluster.bootstrap,
             "topic": self.topic,
+            "linger_ms": 50,
+            # The mock holds an empty answer back for all of it, even when a message comes.
+            "properties": {"fetch.wait.max.ms": 20},
             **settings,
         }
 
