@@ -32,6 +32,7 @@ urlpatterns = [
     path("api/v1/jobs/<int:pk>/", JobDetail.as_view(), name="api-job"),
     path("api/v1/jobs/<int:pk>/cancel/", CancelJob.as_view(), name="api-job-cancel"),
     path("api/v1/sources/<slug:name>/events", PushEvents.as_view(), name="api-push"),
+    path("api/v1/sources/<slug:name>/events/", PushEvents.as_view()),
     path(
         "api/v1/sources/<slug:name>/partitions/<str:partition>/",
         include("ingestion.partition_urls"),

@@ -121,8 +121,7 @@ def _once(
     claimed = once.begin(source.pk, key, body_sha256)
     match claimed:
         case once.Answered():
-            replayed = {"Idempotent-Replayed": "true"}
-            return Answer(status=HTTPStatus(claimed.status), body=claimed.answer, headers=replayed)
+            return _again(claimed)
         case once.OtherBody():
             text = "This Idempotency-Key belongs to a request with another body."
             return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, text)
@@ -158,6 +157,17 @@ def _publish(
     if attempt:
         _keep(source, attempt, body)
     return Answer(status=HTTPStatus.ACCEPTED, body=body)
+
+
+def _again(claimed: once.Answered) -> Answer:
+    """As it was told the first time, to the byte: the database keeps no order of members."""
+    errors = [
+        {name: error[name] for name in ("index", "pointer", "detail")}
+        for error in claimed.answer["errors"]
+    ]
+    body = {name: claimed.answer[name] for name in ("accepted", "rejected")} | {"errors": errors}
+    replayed = {"Idempotent-Replayed": "true"}
+    return Answer(status=HTTPStatus(claimed.status), body=body, headers=replayed)
 
 
 def _keep(source: Source, attempt: once.Attempt, body: dict[str, Any]) -> None:

@@ -31,10 +31,21 @@ def test_the_same_key_and_body_get_the_same_answer(push, queued):
     packed = push(gzip.compress(LINES), NDJSON, Idempotency_Key="k", Content_Encoding="gzip")
 
     assert [answer.status_code for answer in (first, again, packed)] == [202, 202, 202]
-    assert first.json() == again.json() == packed.json()
+    assert first.content == again.content == packed.content
     assert "Idempotent-Replayed" not in first
     assert (again["Idempotent-Replayed"], packed["Idempotent-Replayed"]) == ("true", "true")
     assert len(queued()) == 5
+
+
+def test_errors_are_told_again_too(push, queued):
+    """To the byte."""
+    body = b"{}\n" + b"x" * 2**21
+
+    first, again = (push(body, NDJSON, Idempotency_Key="k") for _ in range(2))
+
+    assert first.json()["rejected"] == 1
+    assert first.content == again.content
+    assert queued() == [b"{}"]
 
 
 @pytest.mark.parametrize(
