@@ -91,7 +91,7 @@ def test_a_new_source_has_a_bundle_at_once(ready, staff):
     [
         ({"settings": '{"url": "env:STREAMS_URL", "stream": "x", "partitions": 0}'}, "partitions"),
         ({"broker_type": "carrier_pigeon"}, "redis_streams"),
-        ({"settings": "no json"}, "valid JSON"),
+        ({"settings": "no json"}, "holds no mapping"),
         ({"name": "demo"}, "already exists"),
     ],
 )
