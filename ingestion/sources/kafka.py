@@ -48,6 +48,7 @@ from ingestion.sources.kafka_settings import (
 from payflow.lib.errors import PositionLost, SourceUnavailable
 from payflow.lib.kafka import (
     Troubles,
+    ask_cluster,
     client_configuration,
     first_words,
     library_logger,
@@ -111,6 +112,7 @@ class KafkaConsumer(MessageConsumer):
         }
         with self._translated():
             self._consumer = Consumer(configuration, logger=library_logger)
+            ask_cluster(self._consumer, self._troubles, topic=self._settings.topic)
             self._asked_compacted = False
             self._look().partitions()
             for reading in self._readings.values():
@@ -247,10 +249,10 @@ class KafkaConsumer(MessageConsumer):
         has_errors = any(map(Message.error, messages))
         for _, run in groupby(messages, _place_and_error if has_errors else Message.partition):
             group = list(run)
-            error = group[0].error()
-            reading = self._readings.get(group[0].partition() or 0)
+            error = group[-1].error()
+            reading = self._readings.get(group[-1].partition() or 0)
             if error is not None:
-                self._note_error(error, group[0])
+                self._note_error(error, group[-1])
             elif reading is not None and reading.trouble is None:
                 self._add(reading, group)
 
@@ -398,6 +400,7 @@ class KafkaConsumer(MessageConsumer):
         self._reports.send(self._consumer)
 
 
-def _place_and_error(message: Message) -> tuple[int | None, KafkaError | None]:
-    """An error says something of the messages before it only."""
-    return message.partition(), message.error()
+def _place_and_error(message: Message) -> tuple[int | None, int | None]:
+    """An error says something of the messages before it only. (Errors cannot be compared.)"""
+    error = message.error()
+    return message.partition(), None if error is None else error.code()

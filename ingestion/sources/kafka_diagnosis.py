@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from ingestion.sources.kafka_look import TopicLook, explain
 from ingestion.sources.kafka_settings import KafkaSettings, consumer_configuration
 from payflow.lib.env import BadEnvironment
 from payflow.lib.errors import SourceUnavailable
-from payflow.lib.kafka import Troubles, first_words, library_logger
+from payflow.lib.kafka import Troubles, ask_cluster, first_words, library_logger
 from payflow.lib.references import resolve_reference
 
 #: of one question; the whole of them is limited by look_in_order
@@ -100,19 +99,15 @@ class _Probe:
         except SourceUnavailable as exc:
             raise StepFailed(str(exc)) from exc
         self._consumer = consumer = self._open(configuration)
-        deadline = time.monotonic() + _ASK_S
-        while True:
-            try:
-                brokers = consumer.list_topics(self._settings.topic, timeout=0.5).brokers
-            except KafkaException as exc:
-                consumer.poll(0)
-                if self._troubles.is_down or time.monotonic() > deadline:
-                    raise StepFailed(self._why(first_words(exc))) from exc
-            else:
-                break
-        who = self._settings.sasl_username or "without a user name"
-        who = f"as {who}" if self._settings.sasl_username else who
-        return f"The cluster answers {who}: {len(brokers):,} brokers."
+        try:
+            brokers = ask_cluster(
+                consumer, self._troubles, topic=self._settings.topic, wait_s=_ASK_S
+            ).brokers
+        except KafkaException as exc:
+            raise StepFailed(self._why(first_words(exc))) from exc
+        name = self._settings.sasl_username
+        who = f"to {name}" if name else "without a user name"
+        return f"The cluster answers {who}; it has {len(brokers):,} brokers."
 
     def _open(self, configuration: dict[str, Any]) -> Consumer:
         try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin._metadata import ClusterMetadata
 
 from payflow.lib.env import BadEnvironment
 from payflow.lib.errors import SourceUnavailable
@@ -18,6 +20,10 @@ library_logger = logging.getLogger("payflow.librdkafka")
 #: how long a broker may take for one answer, and for a connection
 SOCKET_TIMEOUT_MS: Final = 10_000
 CONNECT_TIMEOUT_MS: Final = 5_000
+
+#: seconds of one try to reach a cluster, and after which it is given up when nobody listens
+_SLICE_S: Final = 0.5
+_REFUSAL_S: Final = 1.0
 
 #: Properties of librdkafka that a source's `properties` may set, and which end they are for.
 SHARED_PROPERTIES: Final = frozenset(
@@ -154,6 +160,11 @@ class Troubles:
         else:
             self._last = error
 
+    def forget(self) -> None:
+        """The cluster answers: what was tried before, such as another address, is over."""
+        self._last = self._refused = None
+        self._is_down = False
+
     @property
     def is_down(self) -> bool:
         """No broker can be reached, or the client is beyond repair."""
@@ -199,6 +210,33 @@ def client_configuration(target: KafkaTarget, *, properties: frozenset[str]) -> 
         if name in wanted:
             configuration[name] = _secret(str(value)) if name in SECRET_PROPERTIES else value
     return {name: value for name, value in configuration.items() if value != ""}
+
+
+def ask_cluster(
+    client: Consumer | Producer, troubles: Troubles, *, topic: str | None, wait_s: float = 5.0
+) -> ClusterMetadata:
+    """The first question to a cluster: of one topic, or of all. Raises KafkaException.
+
+    A cluster that nobody answers for is given up before the time is over, one that refuses us at
+    once; a first address that fails (IPv6 without a listener) is no reason yet.
+    """
+    started = time.monotonic()
+    while True:
+        try:
+            found: ClusterMetadata = (
+                client.list_topics(topic, timeout=_SLICE_S)
+                if topic
+                else client.list_topics(timeout=_SLICE_S)
+            )
+        except KafkaException:
+            client.poll(0)  # what is wrong is reported with a poll only
+            waited_s = time.monotonic() - started
+            if troubles.is_refused or waited_s > (_REFUSAL_S if troubles.is_down else wait_s):
+                raise
+        else:
+            client.poll(0)
+            troubles.forget()
+            return found
 
 
 def first_words(exc: KafkaException) -> KafkaError | None:

@@ -19,6 +19,7 @@ from payflow.lib.kafka import (
     PRODUCER_PROPERTIES,
     KafkaTarget,
     Troubles,
+    ask_cluster,
     client_configuration,
     first_words,
     library_logger,
@@ -27,8 +28,6 @@ from payflow.lib.publish.base import OutgoingMessage, Publisher
 
 #: milliseconds after which a message that nobody took counts as not sent
 DELIVERY_TIMEOUT_MS: Final = 10_000
-#: seconds for the cluster's first answer
-CONNECT_S: Final = 5.0
 #: Larger messages are for the broker to refuse: its limit is the topic's, and unknown here.
 MESSAGE_BYTES: Final = 64 * 2**20
 #: bytes that wait in the library at most, and the seconds that we wait for room
@@ -172,22 +171,10 @@ class KafkaPublisher(Publisher):
         }
         try:
             producer = Producer(configuration, logger=library_logger)
-            self._look(producer)
+            # All are asked for: asking for one may make it.
+            topics = ask_cluster(producer, self._troubles, topic=None).topics
         except KafkaException as exc:
             raise self._explained(first_words(exc)) from exc
+        if self._target.topic not in topics:
+            raise self._explained(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
         return producer
-
-    def _look(self, producer: Producer) -> None:
-        """The topic is there. All are asked for: asking for one may make it."""
-        deadline = time.monotonic() + CONNECT_S
-        while True:
-            try:
-                topics = producer.list_topics(timeout=1.0).topics
-            except KafkaException:
-                producer.poll(0)
-                if self._troubles.is_down or time.monotonic() > deadline:
-                    raise
-            else:
-                if self._target.topic not in topics:
-                    raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
-                return
