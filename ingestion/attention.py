@@ -35,6 +35,7 @@ def what_needs_a_person(partitions: Sequence[Partition], *, now: datetime) -> li
     """Everything that does, worst first; `partitions` are those that are not finished."""
     found = [
         *_stopped(partitions),
+        *_paused_partitions(partitions),
         *_sources(partitions, now=now),
         *bundles(now),
         *caused(now),
@@ -63,6 +64,22 @@ def _stopped(partitions: Iterable[Partition]) -> list[Attention]:
         for partition in partitions
         if partition.state == Partition.State.STOPPED
     ]
+
+
+def _paused_partitions(partitions: Iterable[Partition]) -> list[Attention]:
+    """One item a source: a person did it, and a person has to end it."""
+    paused: dict[Source, list[Partition]] = defaultdict(list)
+    for partition in partitions:
+        if partition.state == Partition.State.PAUSED:
+            paused[partition.source].append(partition)
+    found = []
+    for source, rows in paused.items():
+        is_one = len(rows) == 1
+        who = f"Partition {_name(rows[0])}" if is_one else f"{len(rows)} partitions"
+        title = f"{who} of {source} {'is' if is_one else 'are'} paused"
+        text = f"{count(sum(row.lag_events or 0 for row in rows))} events wait at the broker."
+        found.append(_about(source, "info", "pause_circle", title, text))
+    return found
 
 
 def _how(partition: Partition) -> str:

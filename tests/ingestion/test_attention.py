@@ -17,6 +17,7 @@ from deadletter.models import FailureGroup
 from ingestion import change_attention
 from ingestion.attention import what_needs_a_person
 from ingestion.models import Batch, Drainer, Partition
+from ingestion.source_models import SourceConnection
 
 
 def _partition(**fields: Any) -> Partition:
@@ -90,6 +91,52 @@ def test_a_paused_source_is_no_fault(ready):
 
     assert item.kind == "info"
     assert item.text == "maintenance"
+
+
+def _connection(owner: str, *, failing_s: int | None = None, seen_s: int = 0) -> None:
+    now = timezone.now()
+    failing = None if failing_s is None else now - timedelta(seconds=failing_s)
+    SourceConnection.objects.create(
+        source=Source.objects.get(name="demo"),
+        owner=owner,
+        connected_since=now if failing is None else None,
+        failing_since=failing,
+        error="" if failing is None else f"no route to {owner}",
+        seen_at=now - timedelta(seconds=seen_s),
+    )
+
+
+def test_a_source_that_is_not_connected_says_since_when_and_why(ready):
+    """That comes before what follows from it, that nobody reads it; a blip of seconds is none,
+    and a worker that is gone says nothing."""
+    _partition(lag_at=None)
+    _connection("gone", seen_s=60)
+    _connection("first", failing_s=300)
+
+    (item,) = what_needs_a_person(
+        list(Partition.objects.select_related("source")), now=timezone.now()
+    )
+
+    assert (item.kind, item.title) == ("bad", "demo is not connected for 5 min 00 s")
+    assert item.text == "no route to first"
+    _connection("second", failing_s=4)
+    assert _titles() == ["1 of 2 workers cannot reach demo for 5 min 00 s"]
+    SourceConnection.objects.filter(owner="first").delete()
+    assert _titles() == ["Nobody reads demo"]
+
+
+def test_paused_partitions_are_one_line_and_no_missing_ones(ready):
+    """Nobody reads them because a person said so; what waits for them is said."""
+    _partition(name="0", state="paused", lag_events=3)
+    assert _titles() == ["Partition 0 of demo is paused"]
+    _partition(name="1", state="paused", lag_events=4)
+
+    (item,) = what_needs_a_person(
+        list(Partition.objects.select_related("source")), now=timezone.now()
+    )
+
+    assert (item.kind, item.title) == ("info", "2 partitions of demo are paused")
+    assert item.text == "7 events wait at the broker."
 
 
 def test_a_rule_that_fails_is_named_with_its_count(ingest, event):

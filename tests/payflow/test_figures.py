@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from configuration.models import Acknowledgement, ConfigurationVersion, Source
 from ingestion.leaves import ensure_leaves, leaf_at
 from ingestion.models import Drainer, Partition
+from ingestion.source_models import SourceConnection, SourceError
 from metrics.buckets import bucket_of
 from payflow import figures, settled_sums
 from payflow.figures import Figures
@@ -275,6 +276,56 @@ def test_lag_is_given_only_while_it_is_known(demo):
     assert of("over") == {}
     assert samples["payflow_partition_stopped", "stuck", "a-file"] == 1
     assert not any("left" in key for key in samples)
+
+
+def test_a_lag_that_the_broker_cannot_tell_is_left_out(demo):
+    """It is looked at, so somebody answers; there is no number."""
+    Partition.objects.create(
+        source=demo, name="0", position="0", state="paused", lag_at=datetime.now(UTC)
+    )
+
+    samples = read()
+
+    assert samples["payflow_partition_lag_known", "0", "demo"] == 1
+    assert ("payflow_partition_lag_events", "0", "demo") not in samples
+    assert ("payflow_partition_lag_seconds", "0", "demo") not in samples
+
+
+def test_a_source_is_connected_if_all_its_drainers_are(ready):
+    """One that fails makes it 0; those that are gone say nothing, and without any nothing is."""
+    demo, now = Source.objects.get(name="demo"), datetime.now(UTC)
+    assert ("payflow_source_connected", "demo") not in read()
+    for owner, seen_s in (("one", 0), ("gone", 60)):
+        SourceConnection.objects.create(
+            source=demo,
+            owner=owner,
+            seen_at=now - timedelta(seconds=seen_s),
+            **{"connected_since" if owner == "one" else "failing_since": now},
+        )
+    assert read()["payflow_source_connected", "demo"] == 1
+
+    SourceConnection.objects.create(source=demo, owner="two", seen_at=now, failing_since=now)
+
+    assert read()["payflow_source_connected", "demo"] == 0
+
+
+def test_errors_of_sources_count_from_zero_over_the_month(ready, month):
+    """Each kind by itself, however often the same words came."""
+    demo = Source.objects.get(name="demo")
+    for last_at, times in ((month - timedelta(seconds=1), 100), (month, 3), (month, 4)):
+        SourceError.objects.create(
+            source=demo,
+            kind="connection",
+            message=str(times),
+            first_at=last_at,
+            last_at=last_at,
+            times=times,
+        )
+
+    samples = read()
+
+    counts = {key[1]: n for key, n in samples.items() if key[0] == "payflow_source_errors_total"}
+    assert counts == {"connection": 7, "storage": 0, "position": 0, "taken": 0, "settings": 0}
 
 
 def test_sources_say_what_they_run(ready):
