@@ -227,6 +227,8 @@ def _decode_sized(code: int, buf: bytes, at: int) -> tuple[Any, int]:
 def _decode_array(count: int, buf: bytes, at: int) -> list[Any]:
     code = buf[at]
     at += 1
+    if count > len(buf):  # items without bytes of their own: nulls, a million of them
+        raise DecodeError(f"an array of {count}")
     items = []
     for _ in range(count):
         item, at = _decode_as(code, buf, at)

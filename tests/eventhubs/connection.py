@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import struct
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _SELECTOR = re.compile(
     r"amqp\.annotation\.x-opt-(offset|sequence-number|enqueued-time)\s*(>=|>)\s*'([^']*)'"
 )
+#: what reading a client's fields raises when they are not what they should be
+_NONSENSE = (DecodeError, LookupError, TypeError, ValueError, AttributeError, struct.error)
 _EPOCH = Symbol("com.microsoft:epoch")
 
 
@@ -124,7 +127,14 @@ class Connection(asyncio.Protocol):
         self._buffer += data
         try:
             self._take_frames()
-        except (DecodeError, KeyError, TypeError) as exc:
+        except (
+            DecodeError,
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            struct.error,
+        ) as exc:
             self.close("amqp:connection:framing-error", f"{type(exc).__name__}: {exc}")
 
     def _take_frames(self) -> None:
@@ -144,7 +154,12 @@ class Connection(asyncio.Protocol):
         del buffer[:at]
 
     def send(self, channel: int, code: int, *fields: bytes) -> None:
-        self.transport.write(codec.frame(channel, codec.performative(code, *fields)))
+        self.write(codec.frame(channel, codec.performative(code, *fields)))
+
+    def write(self, *frames: bytes) -> None:
+        """Frames, or halves of frames, in one go."""
+        if not self.transport.is_closing():
+            self.transport.writelines(frames)
 
     def abort(self) -> None:
         """Cut it, without a word."""
@@ -154,7 +169,7 @@ class Connection(asyncio.Protocol):
     def cut_inside(self, data: bytes) -> None:
         """Send all but the last bytes of what would have been sent, then hang up."""
         self._is_over = True
-        self.transport.write(data[:-7])
+        self.write(data[:-7])
         self.transport.close()
 
     def close(self, condition: str, text: str) -> None:
@@ -166,11 +181,11 @@ class Connection(asyncio.Protocol):
     # --- frames ----------------------------------------------------------------------------------
 
     def _header(self, header: bytes) -> None:
-        self.transport.write(header)
+        self.write(header)
         if header == codec.SASL_HEADER:
             names = codec.array(("MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL"))
             body = codec.described(codec.SASL_MECHANISMS, codec.sequence((names,)))
-            self.transport.write(codec.frame(0, body, kind=codec.SASL))
+            self.write(codec.frame(0, body, kind=codec.SASL))
 
     def _frame(self, frame: bytes) -> None:
         body = frame[frame[4] * 4 :]
@@ -220,7 +235,7 @@ class Connection(asyncio.Protocol):
             else:
                 self.rights = policy.rights
         body = codec.described(codec.SASL_OUTCOME, codec.sequence((codec.ubyte(code), codec.NULL)))
-        self.transport.write(codec.frame(0, body, kind=codec.SASL))
+        self.write(codec.frame(0, body, kind=codec.SASL))
 
     def _open(self, said: Performative) -> None:
         self.frame_bytes = min(MAX_FRAME_BYTES, said.fields[2] or MAX_FRAME_BYTES)
@@ -234,11 +249,13 @@ class Connection(asyncio.Protocol):
 
     def _beat(self, pause_s: float) -> None:
         """Empty frames, as often as the client wants to hear from us."""
-        self.transport.write(codec.frame(0, b""))
+        self.write(codec.frame(0, b""))
         loop = asyncio.get_running_loop()
         self._heartbeat = loop.call_later(pause_s, self._beat, pause_s)
 
     def _begin(self, channel: int, said: Performative) -> None:
+        if channel in self.sessions or None in said.fields[1:3]:
+            raise DecodeError("a begin has a window, and a channel that is free")
         self.sessions[channel] = Session(self, channel, said)
         self.send(
             channel, codec.BEGIN,
@@ -249,17 +266,20 @@ class Connection(asyncio.Protocol):
     # --- links -----------------------------------------------------------------------------------
 
     def _attach(self, session: Session, said: Performative) -> None:
+        name, handle = said.fields[:2]
+        if not isinstance(name, str) or not isinstance(handle, int) or handle in session.links:
+            raise DecodeError("an attach has a name, and a handle that is free")
         try:
             link = self._link(session, said)
         except Refusal as refusal:
             self.server.stats.refused += 1
             session.send(
                 codec.ATTACH,
-                codec.string(said.fields[0]), codec.uint(said.fields[1]),
+                codec.string(name), codec.uint(handle),
                 codec.boolean(not said.fields[2]),
             )  # fmt: skip
             error = codec.error(refusal.condition, self.server.signed(str(refusal)))
-            session.send(codec.DETACH, codec.uint(said.fields[1]), codec.TRUE, error)
+            session.send(codec.DETACH, codec.uint(handle), codec.TRUE, error)
             return
         link.accept(said)
         self.server.stats.attached += 1

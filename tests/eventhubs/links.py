@@ -273,4 +273,4 @@ class Reader(Outward):
                 server.faults.events_until_cut = -1
                 connection.cut_inside(b"".join(out))
                 return
-        connection.transport.writelines(out)
+        connection.write(*out)

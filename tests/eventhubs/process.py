@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,18 @@ from tests.eventhubs import access
 
 _ROOT = Path(__file__).resolve().parents[2]
 _START_S = 10
+
+
+def _free_port() -> int:
+    """A port below those that the system gives to clients.
+
+    From among those, a client that tries again while the server is down may connect to itself.
+    """
+    while True:
+        port = random.randint(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class EventHubsServer:
@@ -35,9 +50,7 @@ class EventHubsServer:
         names_conditions: bool = True,
     ) -> None:  # fmt: skip
         self.directory = directory
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = _free_port()
         #: the certificate authority to trust, with TLS
         self.ca_file = directory / "ca.pem"
         self._options = ["--idle-timeout", str(idle_timeout_s)]
@@ -48,6 +61,7 @@ class EventHubsServer:
             self._make_certificate()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._lock = threading.Lock()
 
     def _make_certificate(self) -> None:
         authority = trustme.CA()
@@ -202,6 +216,12 @@ class EventHubsServer:
     # --- the control socket ----------------------------------------------------------------------
 
     def _ask(self, method: str, *arguments: Any) -> Any:
+        with self._lock:
+            error, result = self._exchange(method, arguments)
+        assert error is None, error
+        return result
+
+    def _exchange(self, method: str, arguments: Sequence[Any]) -> tuple[str | None, Any]:
         if self._control is None:
             control = socket.socket(socket.AF_UNIX)
             control.settimeout(30)
@@ -213,9 +233,9 @@ class EventHubsServer:
             self._control = control
         data = msgspec.msgpack.encode([method, arguments])
         self._control.sendall(len(data).to_bytes(4, "big") + data)
-        error, result = msgspec.msgpack.decode(self._receive(int.from_bytes(self._receive(4))))
-        assert error is None, error
-        return result
+        answer = self._receive(int.from_bytes(self._receive(4)))
+        error, result = msgspec.msgpack.decode(answer)
+        return error, result
 
     def _receive(self, size: int) -> bytes:
         assert self._control is not None

@@ -43,7 +43,7 @@ class Replies(Outward):
     def pump(self) -> None:
         while self._waiting and self.credit > 0 and self.session.window > 0:
             frames = self.frames(self._waiting.pop(0), settled=True)
-            self.connection.transport.writelines(frames)
+            self.connection.write(*frames)
 
 
 class Requests(Inward):

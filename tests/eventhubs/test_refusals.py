@@ -238,24 +238,49 @@ def test_sasl_plain_checks_the_key(eventhubs: EventHubsServer) -> None:
         Client(eventhubs.port, key="wrong")
 
 
+_BEGIN = codec.frame(
+    1, codec.performative(codec.BEGIN, codec.NULL, codec.uint(1), codec.uint(9), codec.uint(9))
+)
+
+
 @pytest.mark.parametrize(
     "data",
     [
         b"GET / HTTP/1.1\r\n\r\n",
         b"\xff" * 64,
-        codec.AMQP_HEADER + codec.frame(0, b"\x00\x53\x10"),
-        codec.AMQP_HEADER + codec.frame(0, b"\x00\x53\x11\x45"),
-        codec.AMQP_HEADER + codec.frame(0, codec.performative(codec.BEGIN)),
-        codec.AMQP_HEADER + codec.frame(0, codec.performative(codec.FLOW)),
+        codec.frame(0, b"\x00\x53\x10"),  # an open that ends too early
+        codec.frame(0, b"\x00\x53\x10" + b"\xf0\0\0\0\x09\xff\xff\xff\xff\x40" * 2),
+        codec.frame(0, codec.performative(codec.BEGIN)),  # nulls where numbers must be
+        _BEGIN + _BEGIN,
+        _BEGIN + codec.frame(1, codec.performative(codec.ATTACH)),
+        _BEGIN + codec.frame(1, codec.performative(codec.FLOW)),
+        _BEGIN + codec.frame(1, codec.performative(codec.TRANSFER, codec.symbol("handle"))) * 2
+        + codec.frame(1, b"\x00\x40\x40\x40"),
     ],
-)
+)  # fmt: skip
 def test_what_is_no_amqp_ends_its_own_connection(eventhubs: EventHubsServer, data: bytes) -> None:
-    """A client that talks nonsense hurts nobody else."""
+    """A client that talks nonsense is told so and hung up on; nobody else notices."""
     with Client(eventhubs.port) as other, Client(eventhubs.port) as client:
         client.socket.sendall(data)
+
+        with pytest.raises(ConnectionError, match="framing-error"):
+            client.expect(codec.TRANSFER)
+        with pytest.raises(EOFError):
+            client.next()
         other.begin()
 
-        assert eventhubs.stats()["open_connections"] >= 1
+
+def test_a_handle_in_use_is_not_taken_again(eventhubs: EventHubsServer) -> None:
+    """The connection ends, and its first reader with it."""
+    eventhubs.create_hub("handle")
+
+    with Client(eventhubs.port) as client:
+        client.begin()
+        client.attach_reader("handle")
+        with pytest.raises(ConnectionError, match="a handle that is free"):
+            client.attach_reader("handle")
+
+    assert eventhubs.stats()["readers"] == {}
 
 
 def test_a_message_above_the_limit_detaches_the_link(eventhubs: EventHubsServer) -> None:
