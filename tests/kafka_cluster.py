@@ -133,6 +133,10 @@ class KafkaCluster:
         """Each answer takes so much longer; 0 ends it."""
         self._run("broker_set_rtt", broker, rtt_ms)
 
+    def advertise(self, host: str, port: int, *, broker: int = 1) -> None:
+        """Where the cluster tells clients to find the broker; it listens where it did."""
+        self._run("broker_set_host_port", broker, host, port)
+
     def move_leader(self, topic: str, partition: int, broker: int) -> None:
         """Another broker leads the partition."""
         self._run("partition_set_leader", topic, partition, broker)

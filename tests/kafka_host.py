@@ -48,6 +48,7 @@ def load_library() -> Any:
         "partition_set_leader": [text, number, number],
         "broker_set_down": [number],
         "broker_set_up": [number],
+        "broker_set_host_port": [number, text, ctypes.c_int],
         "broker_set_rtt": [number, ctypes.c_int],
         "push_request_errors_array": [
             ctypes.c_int16,
