@@ -49,16 +49,23 @@ def diagnose_hub(settings: EventHubsSettings) -> list[ConnectionStep]:
 
 
 def _sign_in(settings: EventHubsSettings, opened: list[HubConnection]) -> str:
-    def open_hub() -> str:
+    taken = "The namespace takes the " + ("key." if settings.connection_string else "identity.")
+    try:
         hub = HubConnection(settings, consumer_group=settings.consumer_group)
         opened.append(hub)
         hub.open()
-        return "The namespace takes the " + ("key." if settings.connection_string else "identity.")
-
-    return _failing(open_hub)
+    except SourceUnavailable as exc:
+        if getattr(exc.__cause__, "status_code", None) == 404:  # the next step says it
+            return taken
+        raise StepFailed(str(exc)) from exc
+    return taken
 
 
 def _find_hub(settings: EventHubsSettings, hub: HubConnection) -> str:
+    if not hub.is_open:
+        raise StepFailed(
+            f"The namespace has no hub {settings.hub}: look at its name, or make the hub."
+        )
     count = len(_failing(hub.partitions))
     return f"{settings.hub} is there, with {count:,} partition{'' if count == 1 else 's'}."
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from ingestion.sources.event_hubs_settings import EventHubsSettings
 from payflow.lib.errors import PartitionTaken, SourceUnavailable
 from payflow.lib.event_hubs import condition_of
-from payflow.lib.event_hubs_connection import OPEN_S, HubConnection
+from payflow.lib.event_hubs_connection import OPEN_S, HubConnection, hear_refusals
 
 #: seconds between looks whether the token has to be renewed
 _TEND_S: Final = 1.0
@@ -46,6 +46,7 @@ class PartitionLink:
         with self._translated():
             self._receiver = self._make(settings, start, is_inclusive, epoch)
             self._receiver.open(connection=hub.amqp)
+            hear_refusals(self._receiver)
 
     def _make(
         self,

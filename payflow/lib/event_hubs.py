@@ -26,13 +26,24 @@ HANDSHAKE_S: Final = 5.0
 _POLICY: Final = {"retry_total": 0, "auth_timeout": 10.0}
 
 #: ids that Azure adds to its sentences, and what its clients add before them
-_TRACKING: Final = re.compile(r"\s*(?:TrackingId|Reference|SystemTracker)\s*:.*", re.DOTALL)
+_NOISE: Final = re.compile(
+    r"^Failed to initiate the connection due to exception: "
+    r"|^CBS Token authentication failed\.\s*Status code: \d+\s*Description: "
+    r"|\s*To know more visit \S+"
+    r"|\s*(?:TrackingId|Reference|SystemTracker)\s*:.*",
+    re.DOTALL,
+)
 _EXPLAINED: Final = (
     (b"server-busy", "the namespace is throttled: it wants more throughput units, or patience"),
     (b"amqp:unauthorized-access", "the key or the identity is refused"),
     (b"amqp:not-found", "no such hub, partition or consumer group"),
     (b"amqp:resource-limit-exceeded", "a quota of the namespace is used up"),
     (b"amqp:link:message-size-exceeded", "a message is larger than the hub takes"),
+)
+#: classes of the SDK and of azure-identity that say so
+_REFUSED: Final = frozenset(
+    {"TokenAuthFailure", "AuthenticationException", "ClientAuthenticationError"}
+    | {"CredentialUnavailableError"}
 )
 
 C = TypeVar("C")
@@ -80,7 +91,7 @@ def tls_context() -> ssl.SSLContext:
 
 
 def parse_connection_string(text: str) -> dict[str, str]:
-    """Its parts, names in lower case; raises BadEnvironment, which repeats nothing of it."""
+    """Its parts, names in lower case; raises BadEnvironment, whose text wants a subject."""
     parts = {}
     for part in filter(None, text.strip().split(";")):
         name, _, value = part.partition("=")
@@ -90,7 +101,7 @@ def parse_connection_string(text: str) -> dict[str, str]:
         is_signed or parts.get("sharedaccesssignature")
     ):
         raise BadEnvironment(
-            "it holds no connection string of Event Hubs: "
+            "holds no connection string of Event Hubs: "
             "Endpoint=sb://NAME.servicebus.windows.net/;SharedAccessKeyName=..;SharedAccessKey=.."
         )
     return parts
@@ -157,11 +168,13 @@ def need_sdk() -> None:
 def explain(exc: BaseException) -> str:
     """What went wrong, in a sentence for people, without ids that only Azure's support can use."""
     condition = condition_of(exc)
-    detail = _TRACKING.sub("", _text(exc)).replace("\n", " ").strip()[:300]
+    detail = _NOISE.sub("", _text(exc)).replace("\n", " ").strip(" .")[:300]
     for known, words in _EXPLAINED:
         if known in condition:
             return f"{words} ({detail or condition.decode()})"
-    if "Status code: 401" in detail or type(exc).__name__ == "AuthenticationError":
+    if getattr(exc, "status_code", None) == 404:
+        return f"no such hub ({detail})"
+    if type(exc).__name__ in _REFUSED:
         return f"the key or the identity is refused ({detail})"
     if isinstance(exc, TimeoutError):
         return "no answer in time"
@@ -183,13 +196,14 @@ def _text(exc: BaseException) -> str:
 
 
 def _read_connection_string(target: HubTarget) -> Mapping[str, str]:
+    text = resolve_reference(target.connection_string)
     try:
-        parts = parse_connection_string(resolve_reference(target.connection_string))
+        parts = parse_connection_string(text)
     except BadEnvironment as exc:
-        raise BadEnvironment(f"{target.connection_string}: {exc}") from exc
+        raise BadEnvironment(f"{target.connection_string} {exc}") from exc
     named = parts.get("entitypath", target.hub)
     if named.lower() != target.hub.lower():
         raise BadEnvironment(
-            f"the connection string of {target.connection_string} is for the hub {named}."
+            f"{target.connection_string} holds the connection string of another hub, {named}."
         )
     return parts

@@ -25,7 +25,7 @@ from payflow.lib.errors import PayflowError, SourceUnavailable
 from payflow.lib.event_hubs import HubTarget, explain, make_client, need_sdk
 
 #: opening a connection or a link, one request to the hub: after that the broker counts as away
-OPEN_S: Final = 10.0
+OPEN_S: Final = 5.0
 REQUEST_S: Final = 4.0
 #: a write, or the rest of a frame that has begun
 SOCKET_S: Final = 1.0
@@ -81,6 +81,7 @@ class HubConnection:
         with self.translated("cannot be reached"), self.within(OPEN_S):
             self._management.open()
             self.amqp = self._management._connection
+            hear_refusals(self._management)
             while not self._management.client_ready():
                 if time.monotonic() > deadline:
                     raise TimeoutError
@@ -98,6 +99,11 @@ class HubConnection:
         with suppress(Exception):
             self.client.close()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether `open()` has succeeded."""
+        return self._poll is not None
+
     @contextmanager
     def translated(self, doing: str) -> Iterator[None]:
         """Whatever the SDK raises, as SourceUnavailable."""
@@ -111,18 +117,25 @@ class HubConnection:
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
         """Cut the connection after so many seconds: the SDK waits for some answers for ever."""
-        timer = threading.Timer(seconds, self._cut)
+        was_cut = threading.Event()
+
+        def cut() -> None:
+            was_cut.set()
+            with suppress(OSError, AttributeError):
+                _socket_of(self._management._connection).shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(seconds, cut)
         timer.daemon = True
         timer.start()
         try:
             yield
+        except Exception as exc:
+            if was_cut.is_set():
+                raise TimeoutError from exc
+            raise
         finally:
             timer.cancel()
             timer.join()
-
-    def _cut(self) -> None:
-        with suppress(OSError, AttributeError):
-            _socket_of(self._management._connection).shutdown(socket.SHUT_RDWR)
 
     # --- asking the hub --------------------------------------------------------------------------
 
@@ -187,6 +200,20 @@ class HubConnection:
         if pending is not None and pending():
             return True
         return bool(self._poll.poll(max(0.0, wait_s) * 1000))
+
+
+def hear_refusals(client: Any) -> None:
+    """Let a client that was just opened say why its token was refused.
+
+    Given an error condition, which Azure sends, the SDK forgets the status and the reason.
+    """
+    authenticator = client._cbs_authenticator
+    complete = authenticator._on_execute_operation_complete
+
+    def without_condition(*answer: Any) -> None:
+        complete(*answer[:4])
+
+    authenticator._on_execute_operation_complete = without_condition
 
 
 def _socket_of(amqp: Any) -> Any:

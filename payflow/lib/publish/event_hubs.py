@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from payflow.lib.errors import BackPressure, Permanent, SourceUnavailable
 from payflow.lib.event_hubs import HubTarget, condition_of
-from payflow.lib.event_hubs_connection import OPEN_S, HubConnection
+from payflow.lib.event_hubs_connection import OPEN_S, HubConnection, hear_refusals
 from payflow.lib.publish.base import OutgoingMessage, Publisher
 
 #: messages whose batches are on their way before they count
@@ -89,6 +89,7 @@ class EventHubsPublisher(Publisher):
 
     def _again(self, call: Any) -> None:
         """Call until it succeeds, with pauses. A hub that stays busy is full."""
+        deadline = time.monotonic() + SEND_S
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 call()
@@ -96,7 +97,7 @@ class EventHubsPublisher(Publisher):
                 is_busy = _BUSY in condition_of(exc.__cause__)
                 if not is_busy:
                     self.close()
-                if attempt == ATTEMPTS:
+                if attempt == ATTEMPTS or time.monotonic() > deadline:
                     if is_busy:
                         raise BackPressure(str(exc)) from exc
                     raise
@@ -149,6 +150,7 @@ class EventHubsPublisher(Publisher):
         deadline = time.monotonic() + OPEN_S
         with hub.translated("takes no events"), hub.within(OPEN_S):
             sender.open(connection=hub.amqp)
+            hear_refusals(sender)
             while not sender.client_ready():
                 if time.monotonic() > deadline:
                     raise TimeoutError
