@@ -2,7 +2,9 @@
 
     python -m tests.eventhubs.ceiling [--json]
 
-Figures of the SDK against this server mean something as long as they are far below these.
+Figures of the SDK against this server mean something as long as they are far below these: "out" and
+"in" are the bare client's, "sdk out" and "sdk in" those of the SDK's reader and producer of one
+partition, which decode and encode every event in Python.
 """
 
 from __future__ import annotations
@@ -11,16 +13,21 @@ import argparse
 import json
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+from azure.eventhub import EventData
 
 from tests.eventhubs import codec
 from tests.eventhubs.client import Client
 from tests.eventhubs.messages import BATCH_FORMAT
 from tests.eventhubs.process import EventHubsServer
+from tests.eventhubs.sdk import producer, reader
 
 _BATCH_BYTES = 950_000
 _BODY_SIZES = (250, 1_000, 100_000, 1_000_000)
+_SDK_BELOW_BYTES = 100_000
 
 
 class Figure(NamedTuple):
@@ -31,6 +38,14 @@ class Figure(NamedTuple):
     events: int
     events_per_s: int
     mb_per_s: float
+
+
+class Direction(Protocol):
+    """Moves so many events of one size one way."""
+
+    __name__: str
+
+    def __call__(self, server: EventHubsServer, hub: str, *, size: int, events: int) -> Figure: ...
 
 
 def _figure(direction: str, size: int, events: int, took_s: float) -> Figure:
@@ -52,6 +67,39 @@ def read_out(server: EventHubsServer, hub: str, *, size: int, events: int) -> Fi
         took_s = time.perf_counter() - started
     assert taken > events * size, f"{taken} bytes are not {events} events"
     return _figure("out", size, events, took_s)
+
+
+def sdk_read_out(server: EventHubsServer, hub: str, *, size: int, events: int) -> Figure:
+    """The same by the SDK; the time runs from its first event."""
+    server.load(hub, 0, [b"x" * size] * events, {"type": "transaction"})
+    got: list[EventData] = []
+    with reader(server, hub, got.extend, prefetch=3_000) as receive:
+        while not got:
+            receive()
+        before, started = len(got), time.perf_counter()
+        while len(got) < events:
+            receive()
+        took_s = time.perf_counter() - started
+    return _figure("sdk out", size, events - before, took_s)
+
+
+def sdk_send_in(server: EventHubsServer, hub: str, *, size: int, events: int) -> Figure:
+    """Batches as large as the hub takes; the time runs from the second one."""
+    sent, before, started = 0, 0, 0.0
+    with producer(server, hub) as client:
+        while sent < events:
+            batch = client.create_batch(partition_id="0")
+            with suppress(ValueError):  # the batch is full
+                while sent + len(batch) < events:
+                    event = EventData(b"x" * size)
+                    event.properties = {"type": "transaction"}
+                    batch.add(event)
+            client.send_batch(batch)
+            sent += len(batch)
+            if not before:
+                before, started = sent, time.perf_counter()
+        took_s = time.perf_counter() - started
+    return _figure("sdk in", size, sent - before, took_s)
 
 
 def _message(size: int) -> bytes:
@@ -90,7 +138,10 @@ def measure() -> list[Figure]:
         server.start()
         for size in _BODY_SIZES:
             events = max(30, min(60_000, 60_000_000 // size))
-            for direction in (read_out, send_in):
+            directions: list[Direction] = [read_out, send_in]
+            if size < _SDK_BELOW_BYTES:
+                directions += [sdk_read_out, sdk_send_in]
+            for direction in directions:
                 hub = f"{direction.__name__}-{size}"
                 server.create_hub(hub)
                 figures.append(direction(server, hub, size=size, events=events))
@@ -108,7 +159,7 @@ def main() -> None:
         return
     for figure in figures:
         print(
-            f"{figure.direction:>3} {figure.body_bytes:>9,} B: {figure.events_per_s:>9,} events/s "
+            f"{figure.direction:>7} {figure.body_bytes:>9,} B: {figure.events_per_s:>9,} events/s "
             f"{figure.mb_per_s:>7,} MB/s ({figure.events:,} events)"
         )
 
