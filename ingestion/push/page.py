@@ -71,7 +71,7 @@ def example(request: HttpRequest, source: Source, access: PushAccess | None) -> 
     else:
         lines.append('-H "Idempotency-Key: $(uuidgen)"')
     lines += ['-H "Content-Type: application/x-ndjson"', "--data-binary @events.ndjson"]
-    return format_html('<pre class="pf-code pf-curl">{}</pre>', " \\\n  ".join(lines))
+    return format_html('<pre class="pf-code pf-curl" tabindex="0">{}</pre>', " \\\n  ".join(lines))
 
 
 def edit_url(source: Source) -> str:
