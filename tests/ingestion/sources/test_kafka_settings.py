@@ -18,7 +18,7 @@ SASL = {
     "sasl_password": "env:KAFKA_PASSWORD",
 }
 TLS = {**PLAIN, "security_protocol": "ssl"}
-OAUTH = {
+OAUTH: dict[str, Any] = {
     **PLAIN,
     "security_protocol": "sasl_ssl",
     "sasl_mechanism": "OAUTHBEARER",
@@ -102,7 +102,7 @@ def test_what_does_not_go_together_is_named(settings: dict[str, Any], pointer: s
         ("enable.auto.commit", True, "payflow keeps its position in its own database"),
         ("auto.offset.reset", "latest", "payflow never jumps"),
         ("plugin.library.paths", "/tmp/x.so", "it would load code"),
-        ("fetch.minimum.bytes", 5, "payflow passes on broker.address.family"),
+        ("fetch.minimum.bytes", 5, "payflow passes on batch.num.messages"),
         ("fetch.min.bytes", None, "a text, a number, true or false"),
         ("sasl.oauthbearer.client.secret", "hunter2", "env:NAME or keyvault:NAME"),
     ],
