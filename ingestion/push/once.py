@@ -49,6 +49,10 @@ _GIVE_UP: Final = """
 UPDATE push_requests SET running_until = now(), answer = %(answer)s
 WHERE source_id = %(source)s AND key = %(key)s AND attempt = %(attempt)s AND state = 'running'
 """
+_LET_GO: Final = """
+DELETE FROM push_requests
+WHERE source_id = %(source)s AND key = %(key)s AND attempt = %(attempt)s AND state = 'running'
+"""
 _SWEEP: Final = """
 DELETE FROM push_requests WHERE id IN (
     SELECT id FROM push_requests WHERE created_at < now() - make_interval(hours => %(hours)s)
@@ -72,8 +76,11 @@ class Attempt:
         self._update(_FINISH, answer, status=status)
 
     def give_up(self, queued: int) -> None:
-        """Let the next attempt begin at once, behind the first `queued` events."""
-        self._update(_GIVE_UP, {"queued": queued})
+        """Let the next attempt begin at once, behind the first `queued` events.
+
+        A request of which nothing is queued leaves no trace: it may be mended under its key.
+        """
+        self._update(_GIVE_UP if queued else _LET_GO, {"queued": queued})
 
     def _update(self, statement: str, answer: dict[str, Any], **values: Any) -> None:
         own: dict[str, Any] = {"source": self.source_id, "key": self.key, "attempt": self.attempt}

@@ -29,7 +29,7 @@ from ingestion.push.access import admit
 from ingestion.push.body import Events, read_body, split, unpack
 from ingestion.push.publishers import PublisherPool
 from payflow.lib.api.problems import CONTENT_TYPE, Refused
-from payflow.lib.errors import BackPressure, PayflowError, Permanent
+from payflow.lib.errors import BackPressure, MessageTooLarge, PayflowError, Permanent
 from payflow.lib.publish.base import OutgoingMessage
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ def _once(
 def _publish(
     source: Source, events: Events, partition_key: bytes | None, attempt: once.Attempt | None
 ) -> Answer:
-    """202 when all are queued; 429 or 503, saying how many are, when not."""
+    """202 when all are queued; 413, 429 or 503, saying how many are, when not."""
     start = attempt.queued if attempt else 0
     messages = [OutgoingMessage(body=body, key=partition_key) for body in events.bodies[start:]]
     queued = start
@@ -195,6 +195,9 @@ def _not_queued(source: Source, events: Events, queued: int, exc: PayflowError) 
     if isinstance(exc, BackPressure):
         text = "The broker of this source is full until its events are read."
         return _problem(HTTPStatus.TOO_MANY_REQUESTS, text, wait="full", more=progress)
+    if isinstance(exc, MessageTooLarge):
+        text = "One of the events that are left is larger than the broker of this source takes."
+        return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text, more=progress)
     if isinstance(exc, Permanent):
         text = "Nothing can be written to this source; its owners have to look."
         return _problem(HTTPStatus.SERVICE_UNAVAILABLE, text, wait="broken", more=progress)

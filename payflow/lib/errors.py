@@ -79,6 +79,10 @@ class PartitionTaken(Retryable):
         super().__init__(f"another reader took partition {partition}. {detail}".strip())
 
 
+class MessageTooLarge(Permanent):
+    """A message is larger than the broker takes."""
+
+
 class ConfigurationError(Permanent):
     """A configuration document is wrong; nothing of it is live."""
 

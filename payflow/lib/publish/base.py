@@ -39,7 +39,8 @@ class Publisher(ABC):
         """Send them in order; what is sent is durable when this returns.
 
         Raises BackPressure when the destination is full and SourceUnavailable when it does not
-        answer; wait and go on: a lost connection is opened again by the next call.
+        answer; wait and go on: a lost connection is opened again by the next call. Raises
+        MessageTooLarge when one can never be sent.
         """
 
     def __enter__(self) -> Self:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from payflow.lib.errors import BackPressure, Permanent, SourceUnavailable
+from payflow.lib.errors import BackPressure, MessageTooLarge, SourceUnavailable
 from payflow.lib.event_hubs import HubTarget, condition_of
 from payflow.lib.event_hubs_connection import OPEN_S, HubConnection, hear_refusals
 from payflow.lib.publish.base import OutgoingMessage, Publisher
@@ -195,7 +195,7 @@ def _by_size(messages: Sequence[OutgoingMessage]) -> list[list[OutgoingMessage]]
 
 
 def _fitting(events: list[bytes], limit: int) -> int:
-    """How many of them one batch holds. Raises Permanent when that is none."""
+    """How many of them one batch holds. Raises MessageTooLarge when that is none."""
     size = _ENVELOPE
     for count, event in enumerate(events):
         size += len(event) + _EACH
@@ -206,5 +206,5 @@ def _fitting(events: list[bytes], limit: int) -> int:
     return len(events)
 
 
-def _too_large(event: bytes) -> Permanent:
-    return Permanent(f"A message of {len(event):,} bytes is larger than the hub takes.")
+def _too_large(event: bytes) -> MessageTooLarge:
+    return MessageTooLarge(f"A message of {len(event):,} bytes is larger than the hub takes.")

@@ -14,7 +14,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from payflow.lib.errors import BackPressure, Permanent, SourceUnavailable
+from payflow.lib.errors import BackPressure, MessageTooLarge, Permanent, SourceUnavailable
 from payflow.lib.kafka import (
     PRODUCER_PROPERTIES,
     KafkaTarget,
@@ -149,7 +149,8 @@ class KafkaPublisher(Publisher):
     def _explained(self, error: KafkaError | None) -> BackPressure | SourceUnavailable | Permanent:
         topic, code = self._target.topic, error.code() if error is not None else None
         if code in _TOO_LARGE:
-            return Permanent(f"A message is larger than topic {topic} takes (max.message.bytes).")
+            text = f"A message is larger than topic {topic} takes (max.message.bytes)."
+            return MessageTooLarge(text)
         if code in _FULL:
             return BackPressure(f"Topic {topic}: {self._troubles.describe(error)}")
         if code in _REFUSED:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from ingestion.push import once, views
 from ingestion.push.models import PushRequest
-from payflow.lib.errors import SourceUnavailable
+from payflow.lib.errors import MessageTooLarge, SourceUnavailable
 from payflow.lib.publish.base import OutgoingMessage
 from payflow.lib.publish.stream import StreamPublisher
 from tests.ingestion.push.conftest import URL
@@ -161,6 +161,30 @@ def test_a_repeated_request_goes_on_where_it_broke_off(push, queued, breaks):
     assert (first.status_code, first.json()["accepted"], first.json()["next"]) == (503, 2, 2)
     assert (second.status_code, second.json()["accepted"]) == (202, 5)
     assert sorted(queued()) == sorted(LINES.split(b"\n"))
+
+
+class _Small(StreamPublisher):
+    """A broker with a limit of its own."""
+
+    def publish(self, messages: list[OutgoingMessage]) -> None:
+        for message in messages:
+            if len(message.body) > 10:
+                raise MessageTooLarge
+            super().publish([message])
+
+
+@pytest.mark.parametrize(("small", "status"), [(0, 202), (2, 422)])
+def test_an_event_too_large_for_the_broker_is_413(push, queued, monkeypatch, small, status):
+    """Waiting would not help. The mended body needs another key only if some is queued."""
+    monkeypatch.setattr("payflow.lib.publish.factory._PUBLISHERS", {"redis_streams": _Small})
+    lines = b"{}\n" * small
+
+    answer = push(lines + b'{"a":"long enough"}', NDJSON, Idempotency_Key="k")
+    mended = push(lines + b'{"a":1}', NDJSON, Idempotency_Key="k")
+
+    assert (answer.status_code, "Retry-After" in answer) == (413, False)
+    assert (answer.json()["accepted"], answer.json()["next"]) == (small, small)
+    assert mended.status_code == status
 
 
 def test_a_connection_that_breaks_behind_the_last_event_changes_nothing(push, queued, breaks):
