@@ -46,6 +46,9 @@ _FRAMES: Final = 64
 _TOTAL_BYTES: Final = 32 * 2**20
 #: how many partitions one `lag()` asks for: a consumer group may ask 50 times a second
 _LOOKS: Final = 20
+#: how long a batch waits for events that the hub is known to have, and for a frame of them
+_FILL_S: Final = 1.0
+_STEP_S: Final = 0.05
 #: how long a partition that is behind is waited for, to learn how old its next message is
 _PEEK_S: Final = 0.2
 
@@ -150,11 +153,7 @@ class EventHubsConsumer(MessageConsumer):
                 detail=f"The hub holds events from {look.first:,} on.",
             )
         if position > look.end:
-            raise PositionLost(
-                partition=reading.partition,
-                lost=None,
-                detail=f"The hub ends at {look.end:,}, before {position:,}: was it made anew?",
-            )
+            raise _made_anew(reading, look)
         reading.is_checked = True
 
     # --- reading ---------------------------------------------------------------------------------
@@ -203,8 +202,12 @@ class EventHubsConsumer(MessageConsumer):
         return frames
 
     def _fill(self, hub: HubConnection, reading: HubReading) -> None:
+        """Until it is full, nothing of it is there, or what the hub is known to have takes long."""
+        deadline = time.monotonic() + _FILL_S
         while not reading.is_full(self._limits) and reading.gap is None:
-            if not self._pump(hub, wait_s=0):
+            is_more = reading.seen is not None and reading.seen.end > reading.columns.end
+            wait_s = min(_STEP_S, deadline - time.monotonic()) if is_more else 0
+            if not self._pump(hub, wait_s=wait_s) and (not is_more or wait_s <= 0):
                 return
 
     def _tend(self, hub: HubConnection, reading: HubReading) -> None:
@@ -294,6 +297,8 @@ class EventHubsConsumer(MessageConsumer):
         asked = sorted(self._readings.values(), key=lambda r: r.seen.at if r.seen else 0.0)
         for reading in asked[:_LOOKS]:
             reading.seen = hub.look(reading.partition)
+            if reading.seen.end < reading.columns.end:
+                self._end(_made_anew(reading, reading.seen))
         for reading in self._readings.values():
             reading.take()
         deadline = time.monotonic() + _PEEK_S
@@ -327,6 +332,11 @@ class EventHubsConsumer(MessageConsumer):
 
     def diagnose(self) -> list[ConnectionStep]:
         return diagnose_hub(self._settings)
+
+
+def _made_anew(reading: HubReading, look: PartitionLook) -> PositionLost:
+    detail = f"The hub ends at {look.end:,}, before {reading.columns.end:,}: was it made anew?"
+    return PositionLost(partition=reading.partition, lost=None, detail=detail)
 
 
 def _is_unseen(reading: HubReading) -> bool:

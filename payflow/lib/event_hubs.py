@@ -138,8 +138,10 @@ def make_client(client: type[C], target: HubTarget, **options: Any) -> C:
     }
     maker: Any = client
     try:
+        host, port, is_tls = endpoint_of(target)
+        if is_tls and target.transport == "amqp" and port != AMQPS_PORT:
+            options["custom_endpoint_address"] = f"sb://{host}:{port}"
         if target.connection_string:
-            _read_connection_string(target)
             text = resolve_reference(target.connection_string)
             made: C = maker.from_connection_string(text, **options)
             return made

@@ -65,6 +65,7 @@ class HubConnection:
             config.hostname,
             auth=self._auth,
             transport_type=config.transport_type,
+            custom_endpoint_address=config.custom_endpoint_address,
             ssl_context=config.ssl_context,
             use_tls=config.use_tls,
             socket_timeout=SOCKET_S,
