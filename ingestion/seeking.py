@@ -75,9 +75,8 @@ def _move(row: Partition, made: SeekPlan, *, by: User | None, reason: str) -> Se
     row.attempts, row.last_error, row.last_error_at = 0, "", None
     row.save()
     moved.save()
-    audit.record(
-        "moved the checkpoint of", full_name(row), by=by, reason=moved.reason, **as_details(moved)
-    )
+    details = as_details(moved) | {"asked": moved.target, "reason": moved.reason}
+    audit.record("moved the checkpoint of", full_name(row), by=by, **details)
     return moved
 
 
@@ -97,7 +96,6 @@ def _events_now(row: Partition, made: SeekPlan) -> int | None:
 def as_details(moved: Seek) -> dict[str, Any]:
     """What the audit log and machines are told of a seek."""
     return {
-        "target": moved.target,
         "from": moved.from_position,
         "to": moved.to_position,
         "events": moved.events,
