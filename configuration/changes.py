@@ -38,8 +38,10 @@ def changes_between(since: datetime, until: datetime) -> list[Change]:
     return sorted(changes, key=lambda change: change.at)
 
 
-def marks_of(changes: Iterable[Change], *, since: datetime, until: datetime) -> list[Mark]:
-    """Marks on an axis; what lies too near is one, whose label counts."""
+def marks_of(
+    changes: Iterable[Change], *, since: datetime, until: datetime, more: str = ""
+) -> list[Mark]:
+    """Marks on an axis; what lies too near is one, whose label counts and leads to `more`."""
     length = until - since
     heaps: list[list[Change]] = []
     for change in sorted(changes, key=lambda change: change.at):
@@ -47,15 +49,15 @@ def marks_of(changes: Iterable[Change], *, since: datetime, until: datetime) -> 
             heaps[-1].append(change)
         else:
             heaps.append([change])
-    return [_mark(heap, (heap[0].at - since) / length) for heap in heaps]
+    return [_mark(heap, (heap[0].at - since) / length, more) for heap in heaps]
 
 
-def _mark(heap: list[Change], at: float) -> Mark:
+def _mark(heap: list[Change], at: float, more: str) -> Mark:
     first, *rest = heap
     if not rest:
         return Mark(at, first.label, first.url)
     word = "activations" if all(change.is_activation for change in heap) else "changes"
-    return Mark(at, f"{len(heap)} {word}", list_url("configuration.activation"))
+    return Mark(at, f"{len(heap)} {word}", more or list_url("configuration.activation"))
 
 
 def _went_live(row: Activation) -> Change:

@@ -77,7 +77,7 @@ def _wanted(
     request: HttpRequest, source: Source, summary: Summary, *, now: datetime
 ) -> list[Wanted]:
     """What stands in the way, worst first."""
-    found = [*_not_connected(summary, now=now), *_stopped(request, source)]
+    found = [*_stopped(request, source), *_not_connected(summary, now=now)]
     if source.paused_at is not None:
         reason = source.paused_reason or "No reason was given."
         found.append(
@@ -85,10 +85,10 @@ def _wanted(
                 kind="warn",
                 icon="pause_circle",
                 title=joined(["Paused since", moment(source.paused_at)]),
-                text=f"{reason} {_waits(summary)}",
+                text=f"{_sentence(reason)} {_waits(summary)}",
             )
         )
-    return found
+    return sorted(found, key=lambda item: item.kind != "bad")
 
 
 def _waits(summary: Summary) -> str:
@@ -105,16 +105,16 @@ def _not_connected(summary: Summary, *, now: datetime) -> list[Wanted]:
         return []
     first = min(failing, key=lambda row: row.failing_since or now)
     others = len(summary.connections) - len(failing)
-    who = "Not connected"
+    who, safe = "Not connected", f"Partitions wait and lose nothing: {_waits(summary)}"
     if others:
+        safe = "The others read on, and nothing is lost."
         who = f"{len(failing)} of {len(summary.connections)} workers are not connected"
     return [
         Wanted(
             kind="warn" if others else "bad",
             icon="link_off",
             title=joined([f"{who} since", moment(first.failing_since)]),
-            text=f"{_sentence(first.error)} Partitions wait and lose nothing: "
-            f"{_waits(summary)} {next_try(first.retry_at, now=now)}",
+            text=f"{_sentence(first.error)} {safe} {next_try(first.retry_at, now=now)}",
         )
     ]
 
@@ -145,6 +145,7 @@ def _decisions(row: Partition) -> list[Button]:
 
 
 def _sentence(text: str) -> str:
-    """With its full stop; what libraries say has none."""
+    """With a capital and its full stop; what libraries say has neither."""
     said = text.strip() or "No reason is known"
+    said = said[0].upper() + said[1:]
     return said if said.endswith((".", "!", "?")) else f"{said}."

@@ -56,7 +56,8 @@ class FormViews(PageAdmin):
         if request.method != "POST":
             return self._new_page(request, NewSourceForm(initial=_beginning()))
         form = NewSourceForm(request.POST)
-        if form.is_valid() and check_settings_of_new(form):
+        # what is wrong with the settings is said beside what else is wrong
+        if check_settings_of_new(form) and form.is_valid():
             try:
                 row = sources.make(form.document(), by=cast("User", request.user))
             except ConfigurationError as exc:
@@ -182,14 +183,15 @@ class FormViews(PageAdmin):
 
 def check_settings_of_new(form: NewSourceForm) -> bool:
     """A source of files has no settings; those of every other must be good ones."""
-    broker_type = form.cleaned_data["broker_type"]
+    form.full_clean()
+    broker_type = form.cleaned_data.get("broker_type", "")
     return broker_type == "file" or check_settings(form, broker_type) is not None
 
 
 def _beginning() -> dict[str, str]:
     """The first broker with its example: something to change is easier than something to write."""
     name, broker = next(iter(brokers().items()))
-    return {"broker_type": name, "settings": broker.example}
+    return {"broker_type": name, "settings": broker.example, "schema_name": "transaction"}
 
 
 def _look(broker_type: str, name: str, settings: Any) -> CheckedConnection:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 from django import forms
-from django.core.validators import validate_slug
+from django.core.validators import RegexValidator
 
 from configuration import validators
 from configuration.bundling import USED_BY
@@ -69,7 +69,12 @@ class SettingsForm(forms.Form):
 class NewSourceForm(SettingsForm):
     """A source that is to be made."""
 
-    name = forms.CharField(max_length=64, validators=[validate_slug])
+    name = forms.CharField(
+        max_length=64,
+        validators=[
+            RegexValidator(r"\A[A-Za-z0-9_-]+\Z", "A name is of letters, digits, `_` and `-`.")
+        ],
+    )
     broker_type = forms.ChoiceField(label="Broker")
     route_table = SettingsField(begins="by: ..", max_length=MAX_ROUTES)
     schema_name = forms.ChoiceField(label="Schema")

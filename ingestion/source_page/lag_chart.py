@@ -14,7 +14,7 @@ from configuration.changes import Change, marks_of
 from configuration.models import Activation, AuditEntry, Source
 from ingestion.models import Partition
 from ingestion.source_models import Seek
-from payflow.lib.pages.display import row_url
+from payflow.lib.pages.display import list_url, row_url
 from payflow.lib.pages.line_charts import Line, Mark, line_chart
 
 #: partitions with a line of their own; the others share one
@@ -26,6 +26,8 @@ _SHORT: Final = (timedelta(hours=1), 60)
 #: seconds of lag from which minutes read better
 _IN_MINUTES: Final = 180
 _MOST_ENTRIES: Final = 50
+#: share of the greatest lag
+_WORTH_A_LINE: Final = 0.05
 _WORST: Final = """
 SELECT m.partition_id, max(m.lag_seconds)
 FROM partition_minutes m JOIN partitions p ON p.id = m.partition_id
@@ -59,9 +61,11 @@ def lag_chart(source: Source, *, partitions: int, now: datetime) -> SafeString |
         last - length + timedelta(seconds=step_s) * (n + 1)
         for n in range(length_of(length, step_s))
     ]
-    worst = [partition for partition, _ in _rows(_WORST, source, starts[0], lines=_LINES)]
-    if not worst:
+    found = _rows(_WORST, source, starts[0], lines=_LINES)
+    if not found:
         return None
+    # beside one that is hours behind, seconds of the others are not worth a line each
+    worst = [partition for partition, lag in found if lag >= _WORTH_A_LINE * found[0][1]]
     values: dict[int, list[float | None]] = {
         partition: [None] * len(starts) for partition in [*worst, 0]
     }
@@ -99,7 +103,7 @@ def _lines(values: dict[int, list[float | None]], *, others: int, divisor: int) 
     rows = Partition.objects.in_bulk(list(values))
     lines = []
     for partition, seconds in values.items():
-        known = [None if value is None else value / divisor for value in seconds]
+        known = [None if value is None else round(value / divisor, 1) for value in seconds]
         if partition:
             row = rows[partition]
             url = row_url("ingestion.partition", partition)
@@ -111,7 +115,8 @@ def _lines(values: dict[int, list[float | None]], *, others: int, divisor: int) 
 
 def _marks(source: Source, *, since: datetime, until: datetime) -> list[Mark]:
     changes = [*_steered(source, since), *_moved(source, since), *_went_live(source, since)]
-    return marks_of(changes, since=since, until=until)
+    trail = list_url("configuration.auditentry", q=source.name)
+    return marks_of(changes, since=since, until=until, more=trail)
 
 
 def _steered(source: Source, since: datetime) -> list[Change]:

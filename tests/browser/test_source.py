@@ -75,7 +75,7 @@ def test_the_page_follows_a_partition_that_stops(root: Page, live_server: Any, d
     )
 
     root.get_by_text("Running, 1 of 4 partitions stopped").wait_for(timeout=9_000)
-    root.get_by_text("lost 12 messages. Nothing is skipped until a person decides.").wait_for()
+    root.get_by_text("Lost 12 messages. Nothing is skipped until a person decides.").wait_for()
     root.get_by_role("link", name="Resume partition 2").wait_for()
 
     assert root.evaluate("document.documentElement.scrollWidth") == 400

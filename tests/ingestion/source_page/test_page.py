@@ -56,7 +56,7 @@ def test_a_source_that_cannot_be_reached_says_why_since_when_and_what_next(
     page = look(_url(demo))
 
     assert "Not connected since" in page
-    assert "the hub payments is not there. Partitions wait and lose nothing" in page
+    assert "The hub payments is not there. Partitions wait and lose nothing" in page
     assert "2 events wait at the broker, the oldest for 0.6 s. Next try in" in page
 
 
@@ -101,7 +101,7 @@ def test_a_stopped_partition_is_told_with_its_reason(demo, partition, connected,
 
     assert "Running, 1 of 2 partitions stopped" in page
     assert "Partition 5 stopped itself at" in page
-    assert "lost 12 messages: <b>gone</b>. Nothing is skipped" in page
+    assert "Lost 12 messages: <b>gone</b>. Nothing is skipped" in page
     table = page.partition("Last commit")[2]
     assert table.index("5 pause_circle Stopped") < table.index("0 check_circle Running")
     assert "no owner, 14" in page
@@ -132,7 +132,7 @@ def test_a_paused_source_says_who_waits_and_why(demo, partition, look):
     page = look(_url(demo))
 
     assert "Paused since" in page
-    assert "broker moves 2 events wait at the broker" in page
+    assert "Broker moves. 2 events wait at the broker" in page
 
 
 def test_lag_that_nobody_tells_any_more_is_unknown(demo, partition, look):
