@@ -22,11 +22,12 @@ class Client:
     """One connection with one session and at most one link."""
 
     def __init__(
-        self, port: int, *, key: str | None = None, idle_timeout_s: float | None = None
-    ) -> None:
+        self, port: int, *, policy: str = "RootManageSharedAccessKey", key: str | None = None,
+        idle_timeout_s: float | None = None,
+    ) -> None:  # fmt: skip
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=5)
         self._file = self.socket.makefile("rb", buffering=1024 * 1024)
-        self._sasl(key or POLICIES["RootManageSharedAccessKey"].key)
+        self._sasl(policy, key or POLICIES[policy].key)
         self.socket.sendall(codec.AMQP_HEADER)
         assert self._file.read(8) == codec.AMQP_HEADER
         idle = codec.NULL if idle_timeout_s is None else codec.uint(int(idle_timeout_s * 1000))
@@ -36,11 +37,11 @@ class Client:
         )  # fmt: skip
         self.opened = self.expect(codec.OPEN)
 
-    def _sasl(self, key: str) -> None:
+    def _sasl(self, policy: str, key: str) -> None:
         self.socket.sendall(codec.SASL_HEADER)
         assert self._file.read(8) == codec.SASL_HEADER
         self.next()
-        plain = b"\0RootManageSharedAccessKey\0" + key.encode()
+        plain = f"\0{policy}\0{key}".encode()
         fields = (codec.symbol("PLAIN"), codec.binary(plain), codec.NULL)
         body = codec.described(codec.SASL_INIT, codec.sequence(fields))
         self.socket.sendall(codec.frame(0, body, kind=codec.SASL))

@@ -84,13 +84,18 @@ def test_a_throttled_hub_says_server_busy(eventhubs: EventHubsServer) -> None:
     eventhubs.create_hub("idle")
     eventhubs.throttle("busy")
 
-    with producer(eventhubs, "busy") as busy, producer(eventhubs, "idle") as idle:
+    with producer(eventhubs, "busy") as busy:
         with pytest.raises(EventHubError, match="server-busy"):
             busy.send_event(EventData(b"x"))
-        idle.send_event(EventData(b"x"))
+        with Client(eventhubs.port) as client:
+            client.begin()
+            client.attach("idle", receives=False)
+            client.socket.sendall(client.transfer(1, codec.described(0x75, codec.binary(b"x"))))
+            said = client.expect(codec.DISPOSITION)
         eventhubs.throttle("busy", on=False)
         busy.send_event(EventData(b"x"))
 
+    assert said.fields[4].descriptor == 0x24  # accepted
     assert eventhubs.stats()["ends"]["busy/0"] == 1
 
 
