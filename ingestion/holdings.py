@@ -93,12 +93,12 @@ class Holdings:
         """
 
         def came(reader: SourceReader, call: Call) -> None:
-            if call.error is None:
-                reader.failures = 0
-                self.connections.connected(reader.source.pk)
-                then(reader, call)
-            else:
+            if call.error is not None:
                 self._troubles.failed(reader, call)
+                return
+            if reader.has_recovered(has_messages=call.result is not None):
+                self.connections.connected(reader.source.pk)
+            then(reader, call)
 
         for reader in self:
             if not reader.is_open:
@@ -181,12 +181,12 @@ class Holdings:
             return
         if call.began_at < reader.failed_at:
             return
-        if not reader.held:
+        self.is_changed |= bool(call.result) or not reader.is_open
+        reader.open()
+        if not reader.held and not reader.is_set_back:
             reader.failures = 0  # else it counts as connected once it has been read
         if not reader.failures:
             self.connections.connected(reader.source.pk)
-        self.is_changed |= bool(call.result) or not reader.is_open
-        reader.is_open = True
         Partition.objects.bulk_create(
             [
                 Partition(source=reader.source, name=name, position=position)

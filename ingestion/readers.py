@@ -20,6 +20,11 @@ BACKOFF_FIRST_S: Final = 0.1
 BACKOFF_MAX_S: Final = 5.0
 #: the same for one partition, which a reader outside payflow may take again and again
 SETBACK_MAX_S: Final = 30.0
+#: seconds after its last try for which a setback says something about its source
+SETBACK_LASTS_S: Final = 60.0
+#: seconds that a broker which had failed must hold before it counts as well, without messages:
+#: some say yes to a connection, and no to the reader on it a moment later
+PROBATION_S: Final = 3.0
 
 
 def backoff_s(failures: int, *, at_most: float = BACKOFF_MAX_S) -> float:
@@ -66,6 +71,8 @@ class SourceReader:
     load_again_at: float | None = None
     #: the broker answered the last `connect()`, and nothing failed since
     is_open: bool = False
+    #: monotonic time since when
+    opened_at: float = 0.0
     failures: int = 0
     #: monotonic time before which the broker is left alone
     retry_at: float = 0.0
@@ -86,6 +93,24 @@ class SourceReader:
         """Whether the broker can be asked about partitions that nobody reads."""
         is_due = time.monotonic() >= self.look_at
         return self.is_open and is_due and not self.calls.is_under_way("unread")
+
+    @property
+    def is_set_back(self) -> bool:
+        """Whether some partition could not be read lately."""
+        earliest = time.monotonic() - SETBACK_LASTS_S
+        return any(setback.retry_at >= earliest for setback in self.setbacks.values())
+
+    def open(self) -> None:
+        """The broker has answered."""
+        if not self.is_open:
+            self.is_open = True
+            self.opened_at = time.monotonic()
+
+    def has_recovered(self, *, has_messages: bool) -> bool:
+        """Whether the broker may be called well now; its failures are forgotten then."""
+        if has_messages or time.monotonic() >= self.opened_at + PROBATION_S:
+            self.failures = 0
+        return self.failures == 0
 
     def may_take(self, partition: str) -> bool:
         """Whether a lease of this partition is of use here now."""

@@ -32,8 +32,8 @@ class ScriptedBroker:
     answers: threading.Event = field(default_factory=threading.Event)
     #: raised by connect()
     refusal: Exception | None = None
-    #: raised once by the next consume_batch(), in turn
-    consume_errors: list[Exception] = field(default_factory=list)
+    #: raised once by the next consume_batch(), in turn; None: no messages and no error
+    consume_errors: list[Exception | None] = field(default_factory=list)
     #: raised by checkpoint() of a partition, each time
     assign_errors: dict[str, Exception] = field(default_factory=dict)
     #: settings of each consumer that connected
@@ -104,7 +104,9 @@ class ScriptedConsumer(MessageConsumer):
     def consume_batch(self, *, wait_s: float) -> MessageBatch | None:
         broker = self._ask()
         if broker.consume_errors:
-            raise broker.consume_errors.pop(0)
+            if (error := broker.consume_errors.pop(0)) is None:
+                return None
+            raise error
         if not self._is_connected or broker.refusal:
             raise SourceUnavailable("the script says no")
         for name, start in self._at.items():

@@ -145,6 +145,29 @@ def test_a_broker_that_is_away_says_why_and_comes_back_without_a_hand(start, bro
     assert len(messages) == len(set(messages)) <= 2
 
 
+def test_a_broker_that_says_yes_and_then_no_is_failing_all_the_while(start, broker, event):
+    """It takes each connection, and refuses the reader on it a moment later (no such consumer
+    group): it fails since the first refusal, and is asked less and less often."""
+    no = SourceUnavailable("the consumer group does not exist")
+    start()
+    wait_until(lambda: held() == {"a", "b"})
+    began = time.monotonic()
+    broker.consume_errors += [no, None, no, None, no, None, no, None]
+    wait_until(lambda: SourceConnection.objects.exclude(failing_since=None).exists())
+    since = SourceConnection.objects.get().failing_since
+    while broker.consume_errors:
+        row = SourceConnection.objects.get()
+        assert (row.failing_since, row.error) == (since, str(no))
+        time.sleep(0.02)
+    took = time.monotonic() - began
+    broker.logs["a"] += bodies(event, 0, 2)
+    wait_until(lambda: stored() == 2)
+    wait_until(lambda: SourceConnection.objects.exclude(connected_since=None).exists())
+
+    assert took > 0.7  # at least half of 0.2 + 0.4 + 0.8 s
+    assert errors("connection") == [("", str(no), 4)]
+
+
 def test_an_error_of_a_client_library_is_a_failure_of_its_source_alone(start, broker, event):
     """Whatever it raises, the drainer lives; its words, which may quote a message, stay out."""
     broker.consume_errors.append(KeyError("a secret payload"))
