@@ -64,9 +64,15 @@ class RealHarness(KafkaHarness):
         super().__init__(cluster)  # type: ignore[arg-type]  # the part of it that is used
 
 
+def _says(*, is_compacted: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mock does not describe configurations and lets the question time out."""
+    monkeypatch.setattr("ingestion.sources.kafka.is_compacted", lambda *_: is_compacted)
+
+
 @pytest.fixture
-def source(kafka: KafkaCluster) -> Iterator[KafkaHarness]:
-    """On the cluster of the test run."""
+def source(kafka: KafkaCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[KafkaHarness]:
+    """On the cluster of the test run, whose topics are not compacted."""
+    _says(is_compacted=False, monkeypatch=monkeypatch)
     harness = KafkaHarness(kafka)
     yield harness
     harness.close()
@@ -116,11 +122,6 @@ def _until_lost(consumer: MessageConsumer) -> tuple[list[bytes], PositionLost]:
             batches.append(_one(consumer))
     except PositionLost as exc:
         return all_bodies(batches), exc
-
-
-def _says(harness: Harness, *, is_compacted: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The mock does not describe configurations, so its answer is made here."""
-    monkeypatch.setattr("ingestion.sources.kafka.is_compacted", lambda *_: is_compacted)
 
 
 # --- messages ------------------------------------------------------------------------------------
@@ -254,7 +255,7 @@ def test_marks_of_transactions_are_no_loss(
     transactions: KafkaHarness, monkeypatch: pytest.MonkeyPatch
 ):
     """In a topic that is not compacted only they use up offsets; at the end they are no lag."""
-    _says(transactions, is_compacted=False, monkeypatch=monkeypatch)
+    _says(is_compacted=False, monkeypatch=monkeypatch)
     consumer = transactions.connect()
     consumer.checkpoint(_at(0, 0))
 
@@ -277,7 +278,7 @@ def test_a_hole_that_may_be_a_loss_stops_the_partition(
     reason: str,
 ):
     """With the count, the reason and what to do; what came before it is handed out."""
-    _says(transactions, is_compacted=is_compacted, monkeypatch=monkeypatch)
+    _says(is_compacted=is_compacted, monkeypatch=monkeypatch)
     consumer = transactions.connect()
     consumer.checkpoint(_at(0, 0))
 
@@ -290,6 +291,20 @@ def test_a_hole_that_may_be_a_loss_stops_the_partition(
     assert consumer.lag() == {}
     consumer.checkpoint(_at(0, 4))
     assert _one(consumer).bodies == [b"second"] * 3
+
+
+@pytest.mark.slow
+def test_a_cluster_that_does_not_say_is_not_believed(kafka: KafkaCluster):
+    """Asked for real, the mock gives no answer: the hole stops the partition."""
+    harness = KafkaHarness(kafka, partitions=1, properties={"check.crcs": False})
+    _load_with_holes(harness)
+    consumer = harness.connect()
+    consumer.checkpoint(_at(0, 3))
+
+    _, lost = _until_lost(consumer)
+
+    assert "does not say whether" in str(lost)
+    harness.close()
 
 
 @pytest.mark.parametrize(("gaps", "expected"), [("allow", 6), ("stop", 3)])
@@ -365,6 +380,7 @@ def test_a_cluster_that_is_away_is_said_and_read_again(own_source: KafkaHarness)
     assert all_bodies([first, _one(consumer)]) == [*numbered(100), b"after"]
 
 
+@pytest.mark.slow
 def test_a_cluster_that_answers_nothing_is_away(own_source: KafkaHarness):
     """A frozen one keeps its connections; the next look at the lag notices."""
     own_source.load(numbered(10))
@@ -462,7 +478,7 @@ def test_a_group_that_refuses_is_logged_once(
     batch = _one(consumer)
 
     with caplog.at_level(logging.WARNING):
-        deadline = time.monotonic() + 2.5
+        deadline = time.monotonic() + 1.2
         while time.monotonic() < deadline:
             consumer.acknowledge_batch(batch)
             assert consumer.consume_batch(wait_s=0.1) is None
