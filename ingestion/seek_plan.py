@@ -60,6 +60,8 @@ class SeekPlan:
     sequence_number: int
     #: messages that the broker counts before the target, where it compares counters
     counted: int | None
+    #: the broker's log ends before the checkpoint: it was made again, or lost its end
+    began_anew: bool
     #: the last seek of the partition that was known; 0: none
     after: int
 
@@ -75,11 +77,6 @@ class SeekPlan:
     def changes_nothing(self) -> bool:
         """The checkpoint stands there, and nothing is missing before it."""
         return self.kind == "none" and self.from_position == self.to_position
-
-    @property
-    def is_behind_the_end(self) -> bool:
-        """The broker's log ends before the checkpoint: it began anew or lost its end."""
-        return order(self.bounds.end, self.from_position) > 0
 
 
 def parse_target(kind: str, *, position: str = "", moment: datetime | None = None) -> Target:
@@ -119,7 +116,11 @@ def plans(partition: Partition, targets: list[Target]) -> list[SeekPlan]:
         partition.refresh_from_db()
         lost = _lost(partition, first=first, counted_first=counted_first)
         bounds = consumer.bounds(partition.name)
-        return [_plan(consumer, partition, each, bounds=bounds, lost=lost) for each in targets]
+        is_anew = _began_anew(consumer, partition, end=bounds.end)
+        return [
+            _plan(consumer, partition, each, bounds=bounds, lost=lost, is_anew=is_anew)
+            for each in targets
+        ]
 
 
 @contextmanager
@@ -142,10 +143,11 @@ def _plan(
     *,
     bounds: Bounds,
     lost: int | None,
+    is_anew: bool,
 ) -> SeekPlan:
     to = _resolve(consumer, partition, target, bounds=bounds)
     counted = consumer.counted_before(partition.name, to)
-    if order(bounds.end, partition.position) > 0:
+    if is_anew:
         events = None  # what stood between here and there is another log's
     elif counted is not None:
         events = counted - partition.sequence_number - partition.shift
@@ -161,6 +163,7 @@ def _plan(
         lost=lost,
         sequence_number=partition.sequence_number,
         counted=counted,
+        began_anew=is_anew,
         after=last_seek(partition),
     )
 
@@ -194,6 +197,14 @@ def _lost(partition: Partition, *, first: str, counted_first: int | None) -> int
         return 0
     # a position that is one number counts the messages of its partition
     return begins[0] - here[0] if len(begins) == len(here) == 1 else None
+
+
+def _began_anew(consumer: MessageConsumer, partition: Partition, *, end: str) -> bool:
+    """Whether the log ends before the checkpoint, by its positions or by its count."""
+    counted = consumer.counted_before(partition.name, end)
+    if counted is not None and counted < partition.sequence_number + partition.shift:
+        return True
+    return order(end, partition.position) > 0
 
 
 def _count(

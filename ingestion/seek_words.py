@@ -20,14 +20,13 @@ class Effect:
 
 def effect(plan: SeekPlan) -> Effect:
     """What a person should know before it is done."""
-    if plan.is_behind_the_end:
+    if plan.began_anew:
         return Effect(
             kind="warn",
             icon="warning",
-            title="How many events that repeats cannot be told",
-            text=f"The broker's log ends at {plan.bounds.end}, before the checkpoint: it began "
-            "anew or lost its end. All that it holds from there on is read; what is stored "
-            "already is recognised.",
+            title="How many events that skips or repeats cannot be told",
+            text="The broker's log ends before the checkpoint: it was made again or lost its end. "
+            "What it holds from there on is read; what is stored already is recognised.",
         )
     if plan.kind == "none":
         return Effect(
