@@ -30,6 +30,7 @@ PARTITIONS = 5
 CHUNK = 100
 #: between chunks: 250 events a second to each broker
 CHUNK_S = 0.4
+_TAKEN = "SELECT coalesce(sum(times), 0) FROM source_errors WHERE kind = 'taken'"
 
 
 def test_brokers_that_break_lose_and_double_nothing(payflow_world: World) -> None:
@@ -52,12 +53,16 @@ def test_brokers_that_break_lose_and_double_nothing(payflow_world: World) -> Non
             for number in range(ROUNDS):
                 for fault in _faults(kafka, hubs, workers, traffic, number=number):
                     fault()
-                    time.sleep(0.5)
+                    time.sleep(0.3)
         expected = Expected()
         for one in traffic:
             _add(expected, one.expected)
         payflow_world.wait_for(expected.messages, seconds=120)
 
+        assert {kind for (kind,) in payflow_world.sql("SELECT kind FROM source_errors")} == {
+            "connection",
+            "taken",
+        }
         payflow_world.assert_exactly_once(expected)
         _assert_read(payflow_world)
         payflow_world.assert_verified()
@@ -76,6 +81,7 @@ def _faults(
 ) -> list[Callable[[], None]]:
     """Each kind once; after the first round in another order."""
     faults: list[Callable[[], None]] = [
+        lambda: _steal(hubs),
         lambda: hubs.server.trickle(3),
         lambda: traffic[0].between(kafka.cut),
         lambda: hubs.server.cut_after(25),
@@ -85,7 +91,6 @@ def _faults(
         traffic[1].send_again,
         workers.kill_one,
         lambda: hubs.server.trickle(0),
-        lambda: _steal(hubs),
         hubs.cut,
     ]
     if number:
@@ -173,24 +178,26 @@ class Traffic:
 
 
 def _steal(hubs: EventHubsBroker) -> None:
-    """A stranger with a far higher epoch reads a partition for a second, then leaves."""
+    """A stranger with a far higher epoch reads a partition until payflow says so, then leaves."""
     client = EventHubConsumerClient.from_connection_string(
         hubs.server.connection_string(hubs.broker_type), "$Default"
     )
-    got = threading.Event()
+    said = hubs.world.sql(_TAKEN)[0][0]
     with client:
         thread = threading.Thread(
             target=client.receive,
             kwargs={
-                "on_event": lambda _context, _event: got.set(),
+                "on_event": lambda _context, _event: None,
                 "partition_id": "0",
                 "owner_level": 1_000_000,
                 "starting_position": "-1",
             },
         )
         thread.start()
-        assert got.wait(20), "the stranger could not take the partition"
-        time.sleep(1)
+        deadline = time.monotonic() + 20
+        while hubs.world.sql(_TAKEN)[0][0] == said:
+            assert time.monotonic() < deadline, hubs.world.state()
+            time.sleep(0.1)
     thread.join(20)
 
 
