@@ -161,6 +161,10 @@ class Connection(asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.writelines(frames)
 
+    def links(self) -> list[Link]:
+        """All links of all sessions."""
+        return [link for session in self.sessions.values() for link in session.links.values()]
+
     def abort(self) -> None:
         """Cut it, without a word."""
         self._is_over = True
@@ -340,7 +344,9 @@ class Connection(asyncio.Protocol):
             raise Refusal("com.microsoft:argument-error", str(exc)) from exc
         epoch = (said.fields[13] or {}).get(_EPOCH)
         owner = f"{hub.name}/{partition.name}/{group}".lower()
-        reader = Reader(session, said, partition=partition, start=start, owner=owner, epoch=epoch)
+        reader = Reader(
+            session, said, hub=hub, partition=partition, start=start, owner=owner, epoch=epoch
+        )
         self.server.admit(reader)
         return reader
 

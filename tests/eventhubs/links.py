@@ -152,11 +152,11 @@ class Producer(Inward):
         self, session: Session, attach: Performative, hub: Hub, partition: Partition | None
     ) -> None:
         super().__init__(session, attach)
-        self._hub, self._partition = hub, partition
+        self.hub, self._partition = hub, partition
 
     def received(self, delivery: int, message_format: int, message: bytes) -> None:
         server = self.connection.server
-        if self._hub.name.lower() in server.faults.throttled:
+        if self.hub.name.lower() in server.faults.throttled:
             server.stats.throttled += 1
             self.settle(delivery, codec.rejected(SERVER_BUSY, _BUSY_TEXT))
             return
@@ -166,7 +166,7 @@ class Producer(Inward):
             self.settle(delivery, codec.rejected("amqp:decode-error", str(exc)))
             return
         key = events[0].partition_key if events else None
-        server.store.append(self._hub, self._partition or self._hub.partition_for(key), events)
+        server.store.append(self.hub, self._partition or self.hub.partition_for(key), events)
         server.stats.events_in += len(events)
         if server.faults.lost_answers > 0:
             server.faults.lost_answers -= 1
@@ -221,11 +221,11 @@ class Reader(Outward):
     """Events go out from a position on."""
 
     def __init__(
-        self, session: Session, attach: Performative, *, partition: Partition, start: int,
+        self, session: Session, attach: Performative, *, hub: Hub, partition: Partition, start: int,
         owner: str, epoch: int | None,
     ) -> None:  # fmt: skip
         super().__init__(session, attach)
-        self.partition, self.next = partition, start
+        self.hub, self.partition, self.next = hub, partition, start
         #: "hub/partition/group", what readers compete for
         self.owner, self.epoch = owner, epoch
         self._is_waiting = False

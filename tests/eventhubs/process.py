@@ -105,7 +105,9 @@ class EventHubsServer:
         if self._process is None:
             return
         assert self._process.stdin is not None
-        if not is_polite:
+        if is_polite:
+            self.thaw()
+        else:
             self._process.kill()
         self._process.stdin.close()  # the server ends when its standard input does
         self._process.wait(_START_S)
@@ -155,6 +157,10 @@ class EventHubsServer:
     def create_hub(self, name: str, partitions: int = 1, groups: Sequence[str] = ()) -> None:
         """A hub with `$Default` and these consumer groups; one of that name is replaced."""
         self._ask("create_hub", name, partitions, list(groups))
+
+    def delete_hub(self, name: str) -> None:
+        """The hub is gone, and so are its links."""
+        self._ask("delete_hub", name)
 
     def add_partitions(self, hub: str, more: int) -> None:
         """Grow a hub."""

@@ -24,7 +24,7 @@ import msgspec
 
 from tests.eventhubs.connection import Connection, Refusal
 from tests.eventhubs.faults import Faults, Rule, Stats
-from tests.eventhubs.links import Reader
+from tests.eventhubs.links import Producer, Reader
 from tests.eventhubs.store import Store
 
 _RECEIVERS = 5
@@ -108,7 +108,16 @@ class Server:
     # --- what a test asks for --------------------------------------------------------------------
 
     def create_hub(self, name: str, partitions: int, groups: Sequence[str]) -> None:
+        if self.store.hub(name) is not None:
+            self.delete_hub(name)
         self.store.create_hub(name, partitions, groups)
+
+    def delete_hub(self, name: str) -> None:
+        self.store.delete_hub(name)
+        for connection in list(self.connections):
+            for link in connection.links():
+                if isinstance(link, Reader | Producer) and link.hub.name.lower() == name.lower():
+                    link.detach("amqp:not-found", self.signed(self.not_found(name)))
 
     def add_partitions(self, hub: str, more: int) -> None:
         self.store.add_partitions(hub, more)

@@ -134,6 +134,9 @@ class Store:
     def create_hub(self, name: str, partitions: int, groups: Sequence[str]) -> None:
         self._change("create_hub", name, partitions, list(groups))
 
+    def delete_hub(self, name: str) -> None:
+        self._change("delete_hub", name)
+
     def add_partitions(self, name: str, more: int) -> None:
         self._change("grow", name, more)
 
@@ -193,6 +196,9 @@ class Store:
             self.hubs[name.lower()] = Hub(name, *values)
             return
         hub = self.hubs[name.lower()]
+        if change == "delete_hub":
+            del self.hubs[name.lower()]
+            return
         if change == "grow":
             hub.grow(*values)
             return

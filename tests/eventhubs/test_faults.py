@@ -145,6 +145,24 @@ def test_a_link_is_refused(eventhubs: EventHubsServer) -> None:
         read(eventhubs, "link", 1)
 
 
+def test_a_hub_that_is_deleted_takes_its_links_along(eventhubs: EventHubsServer) -> None:
+    """A reader hears amqp:not-found; a new hub of that name is empty."""
+    eventhubs.create_hub("gone")
+    eventhubs.load("gone", 0, [b"old"])
+
+    with Client(eventhubs.port) as client:
+        client.begin()
+        client.attach_reader("gone")
+        eventhubs.delete_hub("gone")
+        condition, text, _ = client.expect(codec.DETACH).fields[2].value
+    eventhubs.create_hub("gone")
+    eventhubs.restart()
+
+    assert condition == "amqp:not-found"
+    assert "/gone' could not be found" in text
+    assert eventhubs.stats()["ends"]["gone/0"] == 0
+
+
 def test_a_frozen_server_answers_when_it_thaws(eventhubs: EventHubsServer) -> None:
     """Connections stay, nothing comes, and then it does."""
     with Client(eventhubs.port) as client:
