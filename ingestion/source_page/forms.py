@@ -57,13 +57,12 @@ class SettingsForm(forms.Form):
 
     def refuse(self, error: ConfigurationError) -> None:
         """Each problem at its field, with the line that it stands on."""
+        # the first error of a field takes what was read of it away
+        lines = {name: read[1] for name, read in self.cleaned_data.items() if type(read) is tuple}
         for problem in error.problems:
             name = problem.pointer.strip("/").partition("/")[0]
             field = name if name in self.fields else None
-            # a field whose text cannot be read has said so, and has no lines
-            read = self.cleaned_data.get(field or "")
-            lines = read[1] if isinstance(read, tuple) else {}
-            self.add_error(field, _said(problem, lines, field=field))
+            self.add_error(field, _said(problem, lines.get(name, {}), field=field))
 
 
 class NewSourceForm(SettingsForm):

@@ -13,6 +13,7 @@
     var state = document.querySelector("[data-live-state]");
     var dot = document.querySelector("[data-live-dot]");
     var says = state.textContent;
+    var pauses = button.textContent;
     var shownAt = readAt();
     var timer = null;
     var ageing = null;
@@ -88,7 +89,7 @@
     button.addEventListener("click", function () {
       paused = !paused;
       button.setAttribute("aria-pressed", paused);
-      button.textContent = paused ? "Go on" : "Pause";
+      button.textContent = paused ? "Go on" : pauses;
       if (paused) clearTimeout(timer);
       else refresh();
     });

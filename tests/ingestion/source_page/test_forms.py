@@ -52,6 +52,7 @@ def test_a_source_is_made_from_yaml_and_noted(ready, staff):
     ("fields", "said"),
     [
         ({"settings": "stream: cards\npartitions: 0\n"}, "line 2: partitions is 0"),
+        ({"settings": "colour: red\nstream: cards\npartitions: 0\n"}, "line 3: partitions is 0"),
         ({"settings": "stream: [cards\n"}, "no YAML or JSON"),
         ({"settings": "stream: cards\nurl: redis://u:hunter2@h/0\n"}, "line 2: url is refused"),
         ({"settings": "a: " + "x" * 40_000}, "at most 32,768 characters"),
