@@ -24,7 +24,7 @@ from ingestion.drain import Drainer
 from ingestion.leaves import ensure_leaves
 from ingestion.models import Drainer as DrainerRow
 from ingestion.models import Partition
-from ingestion.push import once
+from ingestion.push import counts, once
 from ingestion.shadow.follow import follow_all
 
 _stop = threading.Event()
@@ -74,8 +74,9 @@ def sweep_jobs() -> None:
 
 @shared_task(name="ingestion.tasks.sweep_pushes")
 def sweep_pushes() -> None:
-    """Forget the answers of pushes that nobody repeats any more."""
+    """Forget the answers of pushes that nobody repeats any more, and old counts."""
     once.sweep()
+    counts.sweep()
 
 
 @shared_task(name="ingestion.tasks.sweep_sources")

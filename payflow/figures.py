@@ -30,6 +30,7 @@ from ingestion.leaves import leaf_at
 from ingestion.models import DRAINER_ALIVE_S
 from ingestion.partitions import LAG_LASTS
 from ingestion.propagation import LATE_S, STRAGGLERS
+from ingestion.push.models import PushCount
 from ingestion.source_models import SourceError
 from metrics.buckets import bucket_value
 from payflow.lib import telemetry
@@ -63,6 +64,12 @@ FROM failure_counts c JOIN failure_groups g ON g.id = c.group_id
 WHERE c.window_start >= %(low)s AND c.window_start < %(high)s
 GROUP BY g.source_id, g.stage, g.reason
 """
+_PUSHES: Final = """
+SELECT source_id, outcome, sum(requests)::bigint, sum(events)::bigint
+FROM push_counts WHERE window_start >= %(low)s AND window_start < %(high)s
+GROUP BY source_id, outcome
+"""
+_OPEN: Final = "SELECT source_id FROM push_accesses"
 # by event time, where a late event may still add to any window: nothing of it is settled
 _VIOLATIONS: Final = """
 SELECT group_key, sum(value_sum)::bigint
@@ -158,6 +165,7 @@ class Figures:
         self._ingestion = SettledSums(_INGESTION, key_columns=1)
         self._arrival = SettledSums(_ARRIVAL, key_columns=2)
         self._failed = SettledSums(_FAILED, key_columns=3)
+        self._pushes = SettledSums(_PUSHES, key_columns=2)
 
     def read(self) -> list[Family]:
         """One family a declared metric; without a database all but two are empty."""
@@ -195,6 +203,7 @@ class Figures:
             _add_sources(families, sources)
             self._add_ingestion(families, moment)
             self._add_arrival(families, moment)
+            self._add_pushes(families, moment)
             _add_violations(families, moment)
             _add_partitions(families, moment)
             _add_connections(families, moment)
@@ -224,6 +233,18 @@ class Figures:
             by_source.setdefault(source, {})[bucket] = parts
         for source, buckets in by_source.items():
             families.add_histogram(telemetry.ARRIVAL_TO_COMMIT, buckets, at.name(source))
+
+    def _add_pushes(self, families: _Families, at: _Moment) -> None:
+        """Of sources that are open, or were this month; 0 where nothing came yet."""
+        sums = self._pushes.read(at.cursor, start=at.start, now=at.now)
+        opened = {row[0] for row in at.cursor.execute(_OPEN).fetchall()}
+        for source in sorted(opened | {source for source, _ in sums}):
+            queued = 0
+            for outcome in PushCount.Outcome.values:
+                requests, events = sums.get((source, outcome), (0, 0))
+                families.add(telemetry.PUSHES, requests, at.name(source), outcome)
+                queued += events
+            families.add(telemetry.PUSHED_EVENTS, queued, at.name(source))
 
 
 def _family(metric: Metric) -> Family:

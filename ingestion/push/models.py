@@ -80,3 +80,33 @@ class PushRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} {self.key}"
+
+
+class PushCount(models.Model):
+    """Requests of five minutes, by what became of them: the counters of `/metrics`."""
+
+    class Outcome(models.TextChoices):
+        ACCEPTED = "accepted", "Accepted"
+        REPLAYED = "replayed", "Answered again"
+        REFUSED = "refused", "Refused"
+        FULL = "full", "Broker full"
+        UNAVAILABLE = "unavailable", "Broker away"
+
+    source = models.ForeignKey("configuration.Source", on_delete=models.CASCADE, related_name="+")
+    window_start = models.DateTimeField()
+    outcome = models.CharField(max_length=16, choices=Outcome.choices)
+    requests = models.BigIntegerField()
+    events = models.BigIntegerField(help_text="Queued by them, those of broken requests too.")
+
+    class Meta:
+        db_table = "push_counts"
+        ordering = ["-window_start", "source", "outcome"]
+        constraints = [
+            # prevents two rows for one sum; the counters read ranges of its front
+            models.UniqueConstraint(
+                fields=["window_start", "source", "outcome"], name="push_counts_window"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.outcome} at {self.window_start:%H:%M}"

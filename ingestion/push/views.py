@@ -12,21 +12,22 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Final
 
 from django.db import OperationalError
 from knox.auth import TokenAuthentication
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import APIException, ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from configuration.models import Source
-from ingestion.push import once, signature
-from ingestion.push.access import admit
+from ingestion.push import counts, once, signature
+from ingestion.push.access import Admission, admit
 from ingestion.push.body import Events, read_body, split, unpack
+from ingestion.push.counts import Outcome
 from ingestion.push.publishers import PublisherPool
 from payflow.lib.api.problems import CONTENT_TYPE, Refused
 from payflow.lib.errors import BackPressure, MessageTooLarge, PayflowError, Permanent
@@ -41,6 +42,10 @@ _MAX_PARTITION_KEY: Final = 128
 #: seconds to wait: until another request of the same key has ended, until workers have read some of
 #: a full broker, until a broker or database is back, until a person has mended a setting
 _WAITS_S: Final = {"in flight": 1, "full": 2, "away": 5, "broken": 60}
+_OUTCOMES: Final = {
+    HTTPStatus.TOO_MANY_REQUESTS: Outcome.FULL,
+    HTTPStatus.SERVICE_UNAVAILABLE: Outcome.UNAVAILABLE,
+}
 
 _pool = PublisherPool()
 
@@ -52,6 +57,9 @@ class Answer:
     status: HTTPStatus
     body: dict[str, Any]
     headers: dict[str, str] = field(default_factory=dict)
+    outcome: Outcome = Outcome.REFUSED
+    #: events that this request has queued, before it broke or to the end
+    queued: int = 0
 
     def response(self) -> Response:
         kind = CONTENT_TYPE if self.status >= HTTPStatus.BAD_REQUEST else None
@@ -71,20 +79,13 @@ class PushEvents(APIView):
 
     def post(self, request: Request, name: str) -> Response:
         admission = admit(request, name)
-        sent = read_body(request._request)  # noqa: SLF001  the bytes; the framework's own parses
-        signed_id = _checked(admission, request, sent)
-        key, partition_key = _key(request, signed_id), _partition_key(request)
-        encoding = request.headers.get("Content-Encoding", "").strip().lower()
-        content_type = str(request.content_type).partition(";")[0].strip().lower()
-        body = unpack(sent, encoding)
-        events = split(body, content_type)
-        if not events.bodies:
-            return _nothing(events).response()
-        source = admission.source
-        if not key:
-            return _publish(source, events, partition_key, None).response()
-        body_hash = _hash(content_type, partition_key, body)
-        return _once(source, key, body_hash, events, partition_key).response()
+        try:
+            answer = _take(admission, request)
+        except APIException:
+            counts.add(admission.source.pk, Outcome.REFUSED, 0)
+            raise
+        counts.add(admission.source.pk, answer.outcome, answer.queued)
+        return answer.response()
 
     def handle_exception(self, exc: Exception) -> Response:
         """Without the database nobody can be asked who may push: that is not the sender's fault."""
@@ -100,7 +101,24 @@ class PushEvents(APIView):
         ).response()
 
 
-def _checked(admission: Any, request: Request, sent: bytes) -> str:
+def _take(admission: Admission, request: Request) -> Answer:
+    """Steps 2 to 5. Raises what the framework answers: the request is not as it should be."""
+    sent = read_body(request._request)  # noqa: SLF001  the bytes; the framework's own parses
+    signed_id = _checked(admission, request, sent)
+    key, partition_key = _key(request, signed_id), _partition_key(request)
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    content_type = str(request.content_type).partition(";")[0].strip().lower()
+    body = unpack(sent, encoding)
+    events = split(body, content_type)
+    if not events.bodies:
+        return _nothing(events)
+    if not key:
+        return _publish(admission.source, events, partition_key, None)
+    body_hash = _hash(content_type, partition_key, body)
+    return _once(admission.source, key, body_hash, events, partition_key)
+
+
+def _checked(admission: Admission, request: Request, sent: bytes) -> str:
     try:
         signed_id: str = admission.check(request.headers, sent)
     except Permanent as exc:
@@ -150,13 +168,16 @@ def _publish(
         if queued < len(events.bodies):
             if attempt:
                 attempt.give_up(queued)
-            return _not_queued(source, events, queued, exc)
+            answer = _not_queued(source, events, queued, exc)
+            return replace(answer, queued=queued - start)
         # it broke when all of them were durable already
     errors = [error.as_json() for error in events.errors]
     body = {"accepted": len(events.bodies), "rejected": len(errors), "errors": errors}
     if attempt:
         _keep(source, attempt, body)
-    return Answer(status=HTTPStatus.ACCEPTED, body=body)
+    return Answer(
+        status=HTTPStatus.ACCEPTED, body=body, outcome=Outcome.ACCEPTED, queued=queued - start
+    )
 
 
 def _again(claimed: once.Answered) -> Answer:
@@ -166,8 +187,12 @@ def _again(claimed: once.Answered) -> Answer:
         for error in claimed.answer["errors"]
     ]
     body = {name: claimed.answer[name] for name in ("accepted", "rejected")} | {"errors": errors}
-    replayed = {"Idempotent-Replayed": "true"}
-    return Answer(status=HTTPStatus(claimed.status), body=body, headers=replayed)
+    return Answer(
+        status=HTTPStatus(claimed.status),
+        body=body,
+        headers={"Idempotent-Replayed": "true"},
+        outcome=Outcome.REPLAYED,
+    )
 
 
 def _keep(source: Source, attempt: once.Attempt, body: dict[str, Any]) -> None:
@@ -218,7 +243,8 @@ def _problem(
     """RFC 9457; `wait` names the entry of _WAITS_S after which a repetition may succeed."""
     body = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail}
     headers = {"Retry-After": str(_WAITS_S[wait])} if wait else {}
-    return Answer(status=status, body=body | dict(more or {}), headers=headers)
+    outcome = _OUTCOMES.get(status, Outcome.REFUSED)
+    return Answer(status=status, body=body | dict(more or {}), headers=headers, outcome=outcome)
 
 
 def _key(request: Request, signed_id: str) -> str:

@@ -122,6 +122,18 @@ SOURCE_ERRORS: Final = Metric(
     labels=("source", "kind"),
     help="Failures by kind: connection, storage, position, taken or settings",
 )
+PUSHES: Final = Metric(
+    name="payflow_pushes",
+    kind="counter",
+    labels=("source", "outcome"),
+    help="Requests over HTTP: accepted, replayed, refused, full or unavailable",
+)
+PUSHED_EVENTS: Final = Metric(
+    name="payflow_pushed_events",
+    kind="counter",
+    labels=("source",),
+    help="Events that requests over HTTP have queued at the broker",
+)
 PAUSED: Final = Metric(
     name="payflow_source_paused",
     kind="gauge",
@@ -184,6 +196,8 @@ METRICS: Final = (
     LAST_COMMIT,
     CONNECTED,
     SOURCE_ERRORS,
+    PUSHES,
+    PUSHED_EVENTS,
     PAUSED,
     BUNDLE,
     BUNDLE_BEHIND,

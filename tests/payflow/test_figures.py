@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from configuration.models import Acknowledgement, ConfigurationVersion, Source
 from ingestion.leaves import ensure_leaves, leaf_at
 from ingestion.models import Drainer, Partition
+from ingestion.push.models import PushAccess, PushCount
 from ingestion.source_models import SourceConnection, SourceError
 from metrics.buckets import bucket_of
 from payflow import figures, settled_sums
@@ -328,6 +329,28 @@ def test_errors_of_sources_count_from_zero_over_the_month(ready, month):
     assert counts == {"connection": 7, "storage": 0, "position": 0, "taken": 0, "settings": 0}
 
 
+def test_pushes_count_from_zero_over_the_month(ready, month):
+    """By outcome, for sources that are open; events of requests that broke off count too."""
+    demo = Source.objects.get(name="demo")
+    closed = read()
+    PushAccess.objects.create(source=demo)
+    for start, outcome, requests, events in (
+        (month - timedelta(minutes=5), "accepted", 100, 100),
+        (month, "accepted", 3, 1500),
+        (month, "full", 2, 7),
+    ):
+        PushCount.objects.create(
+            source=demo, window_start=start, outcome=outcome, requests=requests, events=events
+        )
+
+    samples = read()
+
+    counts = {key[1]: n for key, n in samples.items() if key[0] == "payflow_pushes_total"}
+    assert counts == {"accepted": 3, "full": 2, "replayed": 0, "refused": 0, "unavailable": 0}
+    assert samples["payflow_pushed_events_total", "demo"] == 1507
+    assert not any(key[0].startswith("payflow_push") for key in closed)
+
+
 def test_sources_say_what_they_run(ready):
     """The active bundle with its versions, whether it is paused, and 0 before its first message."""
     demo = Source.objects.get(name="demo")
@@ -428,6 +451,7 @@ def test_both_formats_hold_every_declared_metric(ingest, event):
         (figures._INGESTION, "window_start >= "),
         (figures._ARRIVAL, "window_start >= "),
         (figures._FAILED, "window_start >= "),
+        (figures._PUSHES, "window_start >= "),
         (figures._VIOLATIONS, "(rule)::text = 'violations'"),
     ],
 )

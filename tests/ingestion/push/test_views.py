@@ -14,6 +14,7 @@ from knox.models import AuthToken
 from configuration.models import Source
 from ingestion.push import views
 from ingestion.push.body import MAX_BODY, MAX_EVENT, MAX_EVENTS
+from ingestion.push.models import PushCount
 from metrics.models import NormalizedTransaction
 from tests.ingestion.conftest import event, ready
 from tests.ingestion.push.conftest import URL
@@ -279,6 +280,28 @@ def test_publishers_are_kept_and_closed_when_nobody_needs_them(push, pool, monke
     push(b"{}")
 
     assert (kept, len(opened)) == (1, 2)
+
+
+def test_requests_are_counted_by_what_became_of_them(push, queued, settings):
+    """For `/metrics`: those that nobody was let in for are not, they belong to no source."""
+    push(b"[{},{}]")
+    push(b"{}", Idempotency_Key="k")
+    push(b"{}", Idempotency_Key="k")
+    push(b"[{},{}")
+    push(b"[]")
+    Client().post(URL, b"{}", content_type="application/json")
+    settings.STREAMS_URL = "redis://127.0.0.1:1/0"
+    Source.objects.filter(name="demo").update(settings_serial=1)
+    push(b"{}")
+
+    rows = PushCount.objects.values_list("outcome", "requests", "events")
+
+    assert sorted(rows) == [
+        ("accepted", 2, 3),
+        ("refused", 2, 0),
+        ("replayed", 1, 0),
+        ("unavailable", 1, 0),
+    ]
 
 
 def test_payloads_reach_no_log(push, settings, caplog):
