@@ -11,6 +11,7 @@ from configuration.models import Source
 from configuration.sources import pause
 from ingestion.source_models import SourceError
 from payflow.lib.pages.display import list_url, row_url
+from tests.ingestion.streaming import drain_all, publish
 from tests.pages import text_of
 
 _VIEW = ("configuration.view_source",)
@@ -256,3 +257,16 @@ def test_the_list_asks_the_same_of_any_number_of_sources(
 
     with django_assert_max_num_queries(20):
         look(list_url("configuration.source"))
+
+
+def test_what_a_drainer_leaves_is_what_the_page_shows(demo, streams, event, look):
+    """From real streams: rate, commits and figures of this minute, without a row made by hand."""
+    publish(streams, [event(number) for number in range(120)] + [event(1000, amount="abc")])
+    drain_all()
+
+    page = look(_url(demo))
+
+    assert "Rate 2.0 /s" in page
+    assert "1 of 121 events" in page
+    assert "s ago" in page
+    assert "Lag, events 0" in page
