@@ -1,38 +1,23 @@
-"""One connection: SASL, open, sessions, and which links a client may attach."""
+"""One connection: SASL, open, sessions and the frames of their links."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import struct
 import time
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from tests.eventhubs import codec
-from tests.eventhubs.access import LISTEN, POLICIES, SEND, Grant
-from tests.eventhubs.codec import DecodeError, Performative, Symbol
-from tests.eventhubs.links import MAX_FRAME_BYTES, Link, Producer, Reader
-from tests.eventhubs.rpc import RPC_PATHS, Replies, Requests
-from tests.eventhubs.store import Hub, Partition, PositionInvalid
+from tests.eventhubs.access import POLICIES, Grant
+from tests.eventhubs.attaching import Refusal, link_for
+from tests.eventhubs.codec import DecodeError, Performative
+from tests.eventhubs.links import MAX_FRAME_BYTES, Link, Reader
 
 if TYPE_CHECKING:
     from tests.eventhubs.server import Server
 
-_SELECTOR = re.compile(
-    r"amqp\.annotation\.x-opt-(offset|sequence-number|enqueued-time)\s*(>=|>)\s*'([^']*)'"
-)
 #: what reading a client's fields raises when they are not what they should be
 _NONSENSE = (DecodeError, LookupError, TypeError, ValueError, AttributeError, struct.error)
-_EPOCH = Symbol("com.microsoft:epoch")
-
-
-class Refusal(Exception):
-    """A link that cannot be: a condition and Azure's words."""
-
-    def __init__(self, condition: str, text: str) -> None:
-        super().__init__(text)
-        self.condition = condition
 
 
 class Session:
@@ -274,7 +259,7 @@ class Connection(asyncio.Protocol):
         if not isinstance(name, str) or not isinstance(handle, int) or handle in session.links:
             raise DecodeError("an attach has a name, and a handle that is free")
         try:
-            link = self._link(session, said)
+            link = link_for(session, said)
         except Refusal as refusal:
             self.server.stats.refused += 1
             session.send(
@@ -287,74 +272,3 @@ class Connection(asyncio.Protocol):
             return
         link.accept(said)
         self.server.stats.attached += 1
-
-    def _link(self, session: Session, said: Performative) -> Link:
-        terminus = said.fields[5] if said.fields[2] else said.fields[6]
-        address = terminus.value[0] if terminus is not None and terminus.value else ""
-        path = urlsplit(address).path.strip("/") if "://" in address else address.strip("/")
-        if path in RPC_PATHS:
-            return (Replies if said.fields[2] else Requests)(session, said, path)
-        if (rule := self.server.faults.take("attach")) is not None:
-            raise Refusal(rule.condition, rule.text)
-        name, *rest = path.split("/")
-        hub = self.server.store.hub(name)
-        if hub is None:
-            raise Refusal("amqp:not-found", self.server.not_found(name))
-        self._check_right(hub, LISTEN if said.fields[2] else SEND)
-        named = {key.lower(): value for key, value in zip(rest[::2], rest[1::2], strict=False)}
-        partition = self._partition(hub, named.get("partitions"))
-        if not said.fields[2]:
-            return Producer(session, said, hub, partition)
-        if partition is None:
-            raise Refusal("amqp:invalid-field", "A receiver names a partition.")
-        return self._reader(session, said, hub, partition, named.get("consumergroups", ""))
-
-    def _check_right(self, hub: Hub, right: str) -> None:
-        grant = self.grants.get(hub.name.lower())
-        is_granted = grant is not None and right in grant.rights and grant.until > time.time()
-        if not is_granted and right not in self.rights:
-            raise Refusal(
-                "amqp:unauthorized-access",
-                f"Unauthorized access. '{right}' claim(s) are required to perform this operation. "
-                f"Resource: '{self.server.entity(hub.name)}'.",
-            )
-
-    def _partition(self, hub: Hub, name: str | None) -> Partition | None:
-        if name is None:
-            return None
-        partition = hub.partition(name)
-        if partition is None:
-            raise Refusal(
-                "com.microsoft:argument-out-of-range",
-                f"The specified partition is invalid for an EventHub partition sender or "
-                f"receiver. It should be between 0 and {len(hub.partitions) - 1}.",
-            )
-        return partition
-
-    def _reader(
-        self, session: Session, said: Performative, hub: Hub, partition: Partition, group: str
-    ) -> Reader:
-        if group.lower() not in hub.groups:
-            inside = f"{self.server.container}:eventhub:{hub.name}~{partition.name}|{group}"
-            raise Refusal("amqp:not-found", f"The messaging entity '{inside}' could not be found.")
-        what, comparison, value = self._filter(said)
-        try:
-            start = partition.start_of(what, value, inclusive=comparison == ">=")
-        except (PositionInvalid, ValueError) as exc:
-            raise Refusal("com.microsoft:argument-error", str(exc)) from exc
-        epoch = (said.fields[13] or {}).get(_EPOCH)
-        owner = f"{hub.name}/{partition.name}/{group}".lower()
-        reader = Reader(
-            session, said, hub=hub, partition=partition, start=start, owner=owner, epoch=epoch
-        )
-        self.server.admit(reader)
-        return reader
-
-    def _filter(self, said: Performative) -> tuple[str, str, str]:
-        filters: dict[str, Any] = said.fields[5].value[7] or {}
-        for described in filters.values():
-            text = str(described.value)
-            if (match := _SELECTOR.fullmatch(text.strip())) is None:
-                raise Refusal("com.microsoft:argument-error", f"The filter '{text}' is invalid.")
-            return match[1], match[2], match[3]
-        return "offset", ">", "@latest"

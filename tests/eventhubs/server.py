@@ -22,7 +22,8 @@ from uuid import uuid4
 
 import msgspec
 
-from tests.eventhubs.connection import Connection, Refusal
+from tests.eventhubs.attaching import Refusal
+from tests.eventhubs.connection import Connection
 from tests.eventhubs.faults import Faults, Rule, Stats
 from tests.eventhubs.links import Producer, Reader
 from tests.eventhubs.store import Store
