@@ -103,8 +103,8 @@ def test_keys_find_the_partition_that_azures_producers_choose(
 
     places: dict[bytes, list[str]] = {}
     for partition, batches in _stored(target).items():
-        for key in itertools.chain.from_iterable(batch.keys or [] for batch in batches):
-            places.setdefault(key or b"", []).append(partition)
+        for found_key in itertools.chain.from_iterable(batch.keys or [] for batch in batches):
+            places.setdefault(found_key or b"", []).append(partition)
     assert sorted(places) == sorted(key.encode() for key in keys)
     assert all(len(found) == 2 and len(set(found)) == 1 for found in places.values())
     assert len({found[0] for found in places.values()}) > 1
