@@ -232,16 +232,20 @@ class KafkaConsumer(MessageConsumer):
         return sum(reading.size for reading in self._readings.values()) >= BUFFERED_BYTES
 
     def _read(self, *, wait_s: float) -> None:
-        """Sort what librdkafka has into the buffers; wait for the first message of it."""
+        """Sort what librdkafka has into the buffers, or wait for the first message of it.
+
+        What is full stays full until somebody takes it: reading on would hold ever more.
+        """
         with self._translated():
-            messages = self._connected.consume(1, wait_s) if wait_s else []
-            while more := self._connected.consume(READ_MESSAGES, 0):
-                self._sort([*messages, *more])
-                messages = []
-                if self._is_crowded() or any(map(self._is_full, self._readings.values())):
+            while not self._is_crowded():
+                messages = self._connected.consume(READ_MESSAGES, 0)
+                if not messages and wait_s:
+                    messages, wait_s = self._connected.consume(1, wait_s), 0.0
+                if not messages:
                     break
-            if messages:
                 self._sort(messages)
+                if any(map(self._is_full, self._readings.values())):
+                    break
         if self._troubles.is_down:
             raise self._unavailable()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -32,9 +33,9 @@ def diagnose_kafka(settings: KafkaSettings, *, source: str) -> list[ConnectionSt
         steps.append(("TLS", lambda: _open_tls(settings)))
     probe = _Probe(settings, source=source)
     steps += [
-        ("Credentials", probe.log_in),
-        ("Topic", probe.find_topic),
-        ("Consumer group", probe.find_group),
+        ("Credentials", lambda: probe.look(probe.log_in)),
+        ("Topic", lambda: probe.look(probe.find_topic)),
+        ("Consumer group", lambda: probe.look(probe.find_group)),
     ]
     try:
         return look_in_order(steps)
@@ -86,11 +87,31 @@ class _Probe:
         self._source = source
         self._troubles = Troubles()
         self._consumer: Consumer | None = None
+        self._busy = threading.Lock()
+        self._is_over = False
+
+    def look(self, look: Callable[[], str]) -> str:
+        """Run one; whoever is late for the limit closes the client behind itself."""
+        with self._busy:
+            try:
+                return look()
+            finally:
+                self._close_if_over()
 
     def close(self) -> None:
-        """Let go of it."""
-        if self._consumer is not None:
-            self._consumer.close()
+        """Let go of the client; at once, unless a look that nobody waits for still uses it."""
+        self._is_over = True
+        if self._busy.acquire(blocking=False):
+            try:
+                self._close_if_over()
+            finally:
+                self._busy.release()
+
+    def _close_if_over(self) -> None:
+        consumer = self._consumer
+        if self._is_over and consumer is not None:
+            self._consumer = None
+            consumer.close()
 
     def log_in(self) -> str:
         """Credentials: the cluster answers us."""
