@@ -115,9 +115,9 @@ def endpoint_of(target: HubTarget) -> tuple[str, int, bool]:
         host = parts["endpoint"][len("sb://") :].strip("/")
         is_emulator = parts.get("usedevelopmentemulator") == "true"
     name, _, port = host.partition(":")
-    if target.transport == "websockets":
-        return name, WEBSOCKET_PORT, not is_emulator
     default = EMULATOR_PORT if is_emulator else AMQPS_PORT
+    if target.transport == "websockets":
+        default = WEBSOCKET_PORT
     return name, int(port) if port.isdecimal() else default, not is_emulator
 
 
