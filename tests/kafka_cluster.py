@@ -255,6 +255,10 @@ class RealKafka:
         """Append messages in order."""
         load(self._producer, topic, partition, bodies)
 
+    def bounds(self, topic: str, partition: int = 0) -> tuple[int, int]:
+        """Low and high watermark."""
+        return bounds(self.bootstrap, topic, partition)
+
     def stop(self) -> None:
         """Delete what was made."""
         if self._topics:
