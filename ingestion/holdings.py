@@ -30,7 +30,7 @@ from ingestion.readers import SourceReader
 from ingestion.sources.base import MessageConsumer
 from ingestion.sources.factory import ConsumerFactory
 from ingestion.troubles import Troubles
-from payflow.lib.errors import CheckpointMoved, ConfigurationError
+from payflow.lib.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
@@ -285,13 +285,8 @@ class Holdings:
         return True
 
     def renew(self) -> None:
-        """Renew every lease; drop those that are another's by now."""
-        for reader in self:
-            for name, lease in list(reader.held.items()):
-                try:
-                    leases.renew_idle(lease)
-                except CheckpointMoved:
-                    reader.drop(name)
+        """Renew every lease that is still ours; `balance()` drops the others."""
+        leases.renew_all([lease for reader in self for lease in reader.held.values()])
 
     def give_back(self, reader: SourceReader, name: str) -> None:
         leases.release(reader.held[name])

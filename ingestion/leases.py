@@ -45,6 +45,16 @@ _RENEW_IDLE = """
 UPDATE partitions SET leased_until = now() + %(lease_s)s * interval '1 s'
 WHERE id = %(id)s AND lease_epoch = %(epoch)s
 """
+# SKIP LOCKED: whoever holds a row for a moment must not hold up the other leases
+_RENEW_ALL = """
+UPDATE partitions p SET leased_until = now() + %(lease_s)s * interval '1 s'
+FROM (
+    SELECT mine.id FROM partitions mine
+    JOIN unnest(%(ids)s::bigint[], %(epochs)s::bigint[]) AS l (id, epoch)
+        ON l.id = mine.id AND l.epoch = mine.lease_epoch
+    ORDER BY mine.id FOR NO KEY UPDATE OF mine SKIP LOCKED) AS free
+WHERE p.id = free.id
+"""
 _MARK_ATTEMPT = """
 UPDATE partitions SET attempts = attempts + 1, marked = true
 WHERE id = %(id)s AND lease_epoch = %(epoch)s
@@ -203,6 +213,14 @@ def renew_idle(lease: Lease) -> None:
         raise CheckpointMoved
 
 
+def renew_all(held: Sequence[Lease]) -> None:
+    """Renew at once all that are still held; one whose row is locked waits for the next time."""
+    ids, epochs = _ids_and_epochs(held)
+    if ids:
+        lease_s = settings.PAYFLOW["LEASE_S"]
+        _changed(_RENEW_ALL, {"ids": ids, "epochs": epochs, "lease_s": lease_s})
+
+
 def mark_attempt(lease: Lease) -> None:
     """Say that this owner begins its first batch: if it dies on it, the next owner knows.
 
@@ -236,11 +254,15 @@ def fail_attempt(lease: Lease, *, error: str) -> None:
     )
 
 
-def note_errors(leases: Sequence[Lease], *, error: str) -> None:
+def note_errors(held: Sequence[Lease], *, error: str) -> None:
     """Keep a bad-world error of partitions for their pages."""
-    ids, epochs = [lease.partition_id for lease in leases], [lease.epoch for lease in leases]
+    ids, epochs = _ids_and_epochs(held)
     if ids:
         _changed(_NOTE_ERRORS, {"ids": ids, "epochs": epochs, "error": error[:512]})
+
+
+def _ids_and_epochs(held: Sequence[Lease]) -> tuple[list[int], list[int]]:
+    return [lease.partition_id for lease in held], [lease.epoch for lease in held]
 
 
 def _one(statement: str, parameters: dict[str, Any]) -> tuple[Any, ...] | None:

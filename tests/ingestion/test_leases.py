@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
+import psycopg
 import pytest
+from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
@@ -79,6 +82,36 @@ def test_a_lost_lease_can_neither_be_renewed_nor_marked_nor_released(
     leases.fail_attempt(zombie, error="a zombie's error")
 
     assert Partition.objects.values().get() == before
+
+
+def test_all_leases_are_renewed_at_once_but_those_that_were_lost_or_are_locked(
+    partition: Partition,
+) -> None:
+    """A row that somebody holds for a moment holds up no other; it has its turn next time."""
+    names = ("lost", "locked", "mine")
+    rows = {
+        name: Partition.objects.create(source=partition.source, name=name, position="0-1")
+        for name in names
+    }
+    held = [lease for row in rows.values() if (lease := _take(row, "a"))]
+    for row in rows.values():
+        _expire(row)
+    assert _take(rows["lost"], "b")
+    Partition.objects.filter(name="lost").update(leased_until=None)
+    with psycopg.connect(**_own_session()) as other:
+        other.execute("SELECT 1 FROM partitions WHERE name = 'locked' FOR UPDATE")
+        leases.renew_all(held)
+
+    renewed = Partition.objects.filter(leased_until__gt=timezone.now())
+    assert [row.name for row in renewed] == ["mine"]
+    leases.renew_all(held)
+    assert {row.name for row in renewed.all()} == {"mine", "locked"}
+    leases.renew_all([])
+
+
+def _own_session() -> dict[str, Any]:
+    options = connection.get_connection_params()
+    return {k: options[k] for k in ("dbname", "user", "password", "host", "port") if k in options}
 
 
 def test_two_deaths_on_the_first_batch_stop_the_partition(partition: Partition) -> None:
