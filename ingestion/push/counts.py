@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from django.db import OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection
 
 from ingestion.push.models import PushCount
 
@@ -34,7 +34,7 @@ def add(source_id: int, outcome: Outcome, events: int) -> None:
     try:
         with connection.cursor() as cursor:
             cursor.execute(_ADD, {"source": source_id, "outcome": str(outcome), "events": events})
-    except OperationalError as exc:
+    except (OperationalError, InterfaceError) as exc:
         logger.warning(
             "a push was not counted",
             extra={"action": "push_not_counted", "error": type(exc).__name__},

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from knox.auth import TokenAuthentication
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.request import Request
@@ -89,7 +90,7 @@ class PushEvents(APIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         """Without the database nobody can be asked who may push: that is not the sender's fault."""
-        if not isinstance(exc, OperationalError):
+        if not isinstance(exc, OperationalError | InterfaceError):
             response: Response = super().handle_exception(exc)
             return response
         logger.warning(
@@ -167,14 +168,14 @@ def _publish(
     except PayflowError as exc:
         if queued < len(events.bodies):
             if attempt:
-                attempt.give_up(queued)
+                _keep(source, partial(attempt.give_up, queued))
             answer = _not_queued(source, events, queued, exc)
             return replace(answer, queued=queued - start)
         # it broke when all of them were durable already
     errors = [error.as_json() for error in events.errors]
     body = {"accepted": len(events.bodies), "rejected": len(errors), "errors": errors}
     if attempt:
-        _keep(source, attempt, body)
+        _keep(source, partial(attempt.finish, HTTPStatus.ACCEPTED, body))
     return Answer(
         status=HTTPStatus.ACCEPTED, body=body, outcome=Outcome.ACCEPTED, queued=queued - start
     )
@@ -195,18 +196,14 @@ def _again(claimed: once.Answered) -> Answer:
     )
 
 
-def _keep(source: Source, attempt: once.Attempt, body: dict[str, Any]) -> None:
-    """The events are queued, so the answer is 202 even where it cannot be kept."""
+def _keep(source: Source, write: Callable[[], None]) -> None:
+    """What became of the events is told even where it cannot be kept."""
     try:
-        attempt.finish(HTTPStatus.ACCEPTED, body)
-    except OperationalError as exc:
+        write()
+    except (OperationalError, InterfaceError) as exc:
         logger.warning(
-            "the answer to a push was not kept; who repeats it publishes again",
-            extra={
-                "action": "push_not_kept",
-                "source": source.name,
-                "error": type(exc).__name__,
-            },
+            "what became of a push was not kept; who repeats it publishes again",
+            extra={"action": "push_not_kept", "source": source.name, "error": type(exc).__name__},
         )
 
 

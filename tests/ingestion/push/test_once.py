@@ -14,7 +14,8 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from ingestion.push import once, views
-from ingestion.push.models import PushRequest
+from ingestion.push.models import PushCount, PushRequest
+from ingestion.tasks import sweep_pushes
 from payflow.lib.errors import MessageTooLarge, SourceUnavailable
 from payflow.lib.publish.base import OutgoingMessage
 from payflow.lib.publish.stream import StreamPublisher
@@ -134,6 +135,19 @@ def test_an_answer_that_cannot_be_kept_is_given_all_the_same(push, queued, monke
     assert len(queued()) == 5
 
 
+def test_progress_that_cannot_be_kept_is_told_all_the_same(push, breaks, monkeypatch):
+    """Whoever hears of two queued events goes on behind them by themselves."""
+
+    def away(*_args: object) -> None:
+        raise OperationalError("server closed the connection")
+
+    monkeypatch.setattr(once.Attempt, "give_up", away)
+
+    answer = push(LINES, NDJSON, Idempotency_Key="k")
+
+    assert (answer.status_code, answer.json()["accepted"]) == (503, 2)
+
+
 class _Breaks(StreamPublisher):
     """Loses its connection behind the first two messages, once."""
 
@@ -249,3 +263,15 @@ def _done(posts, count):
     """The first `count` of them to end."""
     ended = as_completed(posts, timeout=20)
     return [next(ended) for _ in range(count)]
+
+
+def test_beat_forgets_answers_and_counts(push, queued):
+    """Both tables stay as small as what they are asked for."""
+    push(b"{}", Idempotency_Key="old")
+    PushRequest.objects.update(created_at=timezone.now() - timedelta(hours=49))
+    PushCount.objects.update(window_start=timezone.now() - timedelta(days=41))
+
+    sweep_pushes()
+
+    assert not PushRequest.objects.exists()
+    assert not PushCount.objects.exists()
