@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path, reverse, reverse_lazy
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
@@ -62,7 +62,9 @@ class SourceAdmin(FormViews):
         text="A source is a broker connection and topic whose messages payflow takes. Add one "
         "here, or from a file:",
         command="manage.py sources apply source.yaml",
-        button=None,
+        button=Button(
+            label="New source…", url=cast("str", reverse_lazy("admin:configuration_source_add"))
+        ),
         icon="sensors",
     )
 

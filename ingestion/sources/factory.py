@@ -40,15 +40,22 @@ class ConsumerFactory:
     @staticmethod
     def validate_change(broker_type: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         """Raises ConfigurationError like `validate`, or where `new` names another log."""
-        before, after = (ConsumerFactory.validate(broker_type, said) for said in (old, new))
+        after = ConsumerFactory.validate(broker_type, new)
+        fields = sorted(CONSUMERS[broker_type].LOG_FIELDS)
+        try:
+            parsed = ConsumerFactory.validate(broker_type, old)
+            before = {field: getattr(parsed, field) for field in fields}
+        except ConfigurationError:
+            # kept by an older release: the change may be what mends them
+            before = {field: old.get(field, getattr(after, field)) for field in fields}
         problems = [
             Problem(
                 pointer=f"/settings/{field}",
                 message=f"{field} names the log that the checkpoints belong to and stays "
-                f"{getattr(before, field)!r}: make another source for another log.",
+                f"{before[field]!r}: make another source for another log.",
             )
-            for field in sorted(CONSUMERS[broker_type].LOG_FIELDS)
-            if getattr(before, field) != getattr(after, field)
+            for field in fields
+            if before[field] != getattr(after, field)
         ]
         if problems:
             raise ConfigurationError(problems)

@@ -116,3 +116,15 @@ def test_a_pause_and_its_end_stand_in_the_trail_once(source):
         ("resumed source", ann),
     ]
     assert entries[0].details == {"reason": "broker moves"}
+
+
+def test_settings_that_no_longer_read_can_be_mended(source):
+    """A rule that came with a release must not lock a source up; its log stays all the same."""
+    Source.objects.filter(pk=source.pk).update(settings={**_OLD, "linger_ms": 1})
+
+    with pytest.raises(ConfigurationError) as caught:
+        change_settings(source, {**_OLD, "stream": "other"})
+    names = change_settings(source, dict(_OLD))
+
+    assert [problem.pointer for problem in caught.value.problems] == ["/settings/stream"]
+    assert names == ["linger_ms"]
