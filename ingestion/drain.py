@@ -49,6 +49,8 @@ TICK_S: Final = 1.0
 LOOK_S: Final = 0.1
 #: seconds between looks for sources and partitions that are new
 DISCOVER_S: Final = 5.0
+#: seconds without a bad world after which the next one is the first
+CALM_S: Final = 15.0
 #: seconds that an acknowledgement may hold up the next batch
 ACKNOWLEDGE_S: Final = 0.5
 
@@ -75,7 +77,9 @@ class Drainer:
         )
         self._on_commit = on_commit
         self._slot: Slot | None = None
+        #: bad worlds in a row: without a commit or a calm time between them
         self._failures = 0
+        self._failed_at = 0.0
         #: batches so far
         self._taken = 0
         # monotonic times at which these are due
@@ -93,7 +97,8 @@ class Drainer:
         while not self.stop.is_set() and (deadline is None or time.monotonic() < deadline):
             try:
                 busy = self._poll(wait_s=POLL_IDLE_S if until_idle else POLL_S)
-                self._failures = 0
+                if time.monotonic() >= self._failed_at + CALM_S:
+                    self._failures = 0
                 if until_idle and not busy and self._everything_is_read():
                     return
             except (DatabaseError, InterfaceError, Retryable) as exc:
@@ -166,6 +171,7 @@ class Drainer:
             leases.mark_attempt(lease)
         done = process(batch, lease=lease, slot=self._slot, bundle=reader.bundle)
         reader.prove(batch.partition)
+        self._failures = 0
         return done
 
     # --- once a second -----------------------------------------------------------------------
@@ -217,6 +223,7 @@ class Drainer:
     def _start_over(self, exc: Exception) -> None:
         """A bad world: keep nothing that was read, wait, and take the leases anew."""
         self._failures += 1
+        self._failed_at = time.monotonic()
         delay = backoff_s(self._failures)
         _log_retry(exc, delay_s=delay)
         if not isinstance(exc, CheckpointMoved):

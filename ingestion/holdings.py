@@ -310,8 +310,7 @@ class Holdings:
             self.connections.note(lease.source_id, Kind.STORAGE, error, partition=lease.partition)
         elif not self._errors:
             for reader in self:
-                if reader.held:
-                    self.connections.note(reader.source.pk, Kind.STORAGE, error)
+                self.connections.note(reader.source.pk, Kind.STORAGE, error)
 
     def disconnect(self) -> None:
         """Close all connections; a broker that hangs is left alone after a moment."""

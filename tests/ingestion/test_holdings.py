@@ -22,6 +22,7 @@ from ingestion.sources.factory import CONSUMERS
 from ingestion.verify import verify
 from metrics.models import NormalizedTransaction
 from payflow.lib.errors import PartitionTaken, PositionLost, SourceUnavailable
+from payflow.lib.storage import WriteOnceFileStorage
 from tests.ingestion.scripted import ScriptedBroker, ScriptedConsumer
 from tests.ingestion.streaming import publish
 
@@ -178,6 +179,38 @@ def test_an_error_of_a_client_library_is_a_failure_of_its_source_alone(start, br
 
     assert "KeyError" in errors("connection")[0][1]
     assert "secret" not in str(list(SourceError.objects.values()))
+
+
+# --- a bad world ----------------------------------------------------------------------------------
+
+
+def test_an_archive_that_stays_away_is_asked_less_and_less_often(start, broker, event, monkeypatch):
+    """Nothing but a commit, or a calm time, begins anew; the source shows what it met."""
+    failures: list[int] = []
+
+    def note(number: int) -> float:
+        failures.append(number)
+        return 0.05
+
+    real = WriteOnceFileStorage._save
+
+    def save(self: WriteOnceFileStorage, name: str, content: Any) -> str:
+        if name.startswith("bundles/"):
+            return real(self, name, content)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(drain, "backoff_s", note)
+    with monkeypatch.context() as patched:
+        patched.setattr(WriteOnceFileStorage, "_save", save)
+        broker.logs["a"] += bodies(event, 0, 5)
+        start()
+        wait_until(lambda: len(failures) >= 4)
+    wait_until(lambda: stored() == 5)
+    wait_until(lambda: errors("storage") != [])
+
+    assert failures[:4] == [1, 2, 3, 4]
+    assert errors("storage")[0][0] == "a"
+    assert "No space left" in errors("storage")[0][1]
 
 
 # --- one dead broker ------------------------------------------------------------------------------
