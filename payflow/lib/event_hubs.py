@@ -139,7 +139,8 @@ def make_client(client: type[C], target: HubTarget, **options: Any) -> C:
     maker: Any = client
     try:
         host, port, is_tls = endpoint_of(target)
-        if is_tls and target.transport == "amqp" and port != AMQPS_PORT:
+        if port not in (AMQPS_PORT, WEBSOCKET_PORT) and (is_tls or target.transport != "amqp"):
+            # The SDK takes a port from the address itself only for an emulator without WebSockets.
             options["custom_endpoint_address"] = f"sb://{host}:{port}"
         if target.connection_string:
             text = resolve_reference(target.connection_string)
