@@ -57,8 +57,8 @@ def is_halted(row: Partition) -> bool:
 def why_halted(row: Partition) -> str:
     """In words; "" when it is not."""
     if row.state == Partition.State.PAUSED:
-        return row.stopped_reason or "a person paused it and gave no reason"
-    return row.stopped_reason
+        return row.stopped_reason or "A person paused it and gave no reason."
+    return row.stopped_reason[:1].upper() + row.stopped_reason[1:]
 
 
 def notices(row: Partition) -> list[Notice]:
@@ -90,9 +90,9 @@ def notices(row: Partition) -> list[Notice]:
 def _choice(row: Partition) -> str:
     """Why it stopped, and of a lost position what a person can choose."""
     if not is_about_loss(row):
-        return row.stopped_reason
+        return why_halted(row)
     return (
-        f"{row.stopped_reason} Resuming finds them lost again: go to the earliest message that is "
+        f"{why_halted(row)} Resuming finds them lost again: go to the earliest message that is "
         "left, or to the latest. What each would skip is counted before you confirm."
     )
 

@@ -35,21 +35,27 @@ def effect(plan: SeekPlan) -> Effect:
             title="Nothing would be skipped or read again",
             text="The partition stands there already." if plan.changes_nothing else "",
         )
-    events = "An unknown number of" if plan.events is None else count(abs(plan.events))
+    events = _events(plan.events)
     if plan.kind == "repeat":
         return Effect(
             kind="info",
             icon="replay",
-            title=f"{events} events would be read again",
+            title=f"{events} would be read again",
             text="Those already stored are recognised and not counted twice. Messages that failed "
             "fail again and become new failed items.",
         )
     return Effect(
         kind="warn",
         icon="fast_forward",
-        title=f"{events} events would be skipped",
+        title=f"{events} would be skipped",
         text=_loss(plan),
     )
+
+
+def _events(number: int | None) -> str:
+    if number is None:
+        return "An unknown number of events"
+    return f"{count(abs(number))} {'event' if abs(number) == 1 else 'events'}"
 
 
 def _loss(plan: SeekPlan) -> str:

@@ -99,7 +99,7 @@ def test_a_lost_partition_offers_both_ends_with_what_they_cost(lost, staff):
 
     assert f"{seek_url(lost)}?to=earliest" in page
     assert f"{seek_url(lost)}?to=latest" in page
-    assert "lost 4 messages" in text_of(page)
+    assert "Lost 4 messages" in text_of(page)
     assert "4 events would be skipped The broker no longer holds any of them" in earliest
     assert "6 events would be skipped The broker no longer holds 4 of them" in latest
     lost.refresh_from_db()
