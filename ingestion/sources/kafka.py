@@ -10,7 +10,8 @@ How a batch is made:
 No consumer group assigns anything: leases say who reads what. Offsets are committed to a group
 behind our own commit, for tools that show lag; nothing here ever reads them.
 
-Memory: the queue (QUEUE_KB and one answer of each broker), BUFFERED_BYTES and one batch.
+Memory: the queue (QUEUE_KB and one answer of each broker), and the buffers, which may pass their
+bounds by what was in the queue.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any, ClassVar, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from ingestion.sources import kafka_loss
 from ingestion.sources.base import (
     BatchLimits,
     Bounds,
@@ -35,11 +37,10 @@ from ingestion.sources.base import (
     MessageBatch,
     MessageConsumer,
 )
-from ingestion.sources.kafka_buffer import KafkaReading
+from ingestion.sources.kafka_buffer import KafkaReading, place_and_error
 from ingestion.sources.kafka_diagnosis import diagnose_kafka
 from ingestion.sources.kafka_group import GroupReports
 from ingestion.sources.kafka_look import TopicLook, explain, is_compacted
-from ingestion.sources.kafka_loss import gone, hole, no_such_partition, truncated, unreadable
 from ingestion.sources.kafka_settings import (
     KafkaSettings,
     consumer_configuration,
@@ -55,23 +56,14 @@ from payflow.lib.kafka import (
 )
 
 #: in the buffers of all partitions together
-BUFFERED_BYTES: Final = 16 * 2**20
+BUFFERED_BYTES: Final = 32 * 2**20
+BUFFERED_MESSAGES: Final = 60_000
+#: seconds that messages may wait while larger batches are handed out before them
+PATIENCE_S: Final = 3.0
 #: taken from the queue at once
 READ_MESSAGES: Final = 2_500
 #: seconds that lag() waits to learn how old the oldest message is
 FIRST_MESSAGE_S: Final = 1.0
-
-_EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  the names of librdkafka's own errors
-_RESET: Final = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001
-_TRUNCATED: Final = KafkaError._LOG_TRUNCATION  # noqa: SLF001
-_UNREADABLE: Final = frozenset(
-    {
-        KafkaError._BAD_MSG,  # noqa: SLF001
-        KafkaError._BAD_COMPRESSION,  # noqa: SLF001
-        KafkaError._NOT_IMPLEMENTED,  # noqa: SLF001
-    }
-)
-_OF_PARTITIONS: Final = _UNREADABLE | {_EOF, _RESET, _TRUNCATED}
 
 
 class KafkaConsumer(MessageConsumer):
@@ -170,7 +162,9 @@ class KafkaConsumer(MessageConsumer):
         reading = KafkaReading.start(checkpoint)
         with self._translated():
             if reading.number not in self._look().partitions():
-                raise no_such_partition(partition=checkpoint.partition, topic=self._settings.topic)
+                raise kafka_loss.no_such_partition(
+                    partition=checkpoint.partition, topic=self._settings.topic
+                )
             lost = self._lost(reading)
             if lost is not None:
                 raise lost
@@ -210,17 +204,16 @@ class KafkaConsumer(MessageConsumer):
         return self._close(reading)
 
     def _next_due(self) -> KafkaReading | None:
-        lingered = time.monotonic() - self._limits.linger_s
         is_crowded = self._is_crowded()
+        lingered = time.monotonic() - (PATIENCE_S if is_crowded else self._limits.linger_s)
         for number in self._turns:
             reading = self._readings[number]
-            if reading.trouble is not None:
-                return reading
-            if reading.bodies and (
-                is_crowded or reading.arrived <= lingered or self._is_full(reading)
+            if reading.trouble is not None or (
+                reading.bodies and (reading.arrived <= lingered or self._is_full(reading))
             ):
                 return reading
-        return None
+        # Of many partitions with a backlog each has a little: the largest batch costs least.
+        return max(self._readings.values(), key=lambda r: r.size) if is_crowded else None
 
     def _waiting(self) -> list[KafkaReading]:
         return [reading for reading in self._readings.values() if reading.bodies]
@@ -229,7 +222,11 @@ class KafkaConsumer(MessageConsumer):
         return reading.size >= self._limits.bytes or len(reading.bodies) >= self._limits.messages
 
     def _is_crowded(self) -> bool:
-        return sum(reading.size for reading in self._readings.values()) >= BUFFERED_BYTES
+        readings = self._readings.values()
+        return (
+            sum(reading.size for reading in readings) >= BUFFERED_BYTES
+            or sum(len(reading.bodies) for reading in readings) >= BUFFERED_MESSAGES
+        )
 
     def _read(self, *, wait_s: float) -> None:
         """Sort what librdkafka has into the buffers, or wait for the first message of it.
@@ -251,7 +248,7 @@ class KafkaConsumer(MessageConsumer):
 
     def _sort(self, messages: Sequence[Message]) -> None:
         has_errors = any(map(Message.error, messages))
-        for _, run in groupby(messages, _place_and_error if has_errors else Message.partition):
+        for _, run in groupby(messages, place_and_error if has_errors else Message.partition):
             group = list(run)
             error = group[-1].error()
             reading = self._readings.get(group[-1].partition() or 0)
@@ -263,19 +260,13 @@ class KafkaConsumer(MessageConsumer):
     def _add(self, reading: KafkaReading, messages: list[Message]) -> None:
         last = messages[-1].offset() or 0
         if last - reading.expected + 1 > len(messages) and not self._allows_holes()[0]:
-            expected = reading.expected
-            for index, message in enumerate(messages):
-                offset = message.offset() or 0
-                if offset > expected:
-                    reading.trouble = hole(
-                        partition=reading.checkpoint.partition,
-                        expected=expected,
-                        found=offset,
-                        why=self._allows_holes()[1],
-                    )
-                    messages = messages[:index]
-                    break
-                expected = max(expected, offset + 1)
+            index, expected, found = kafka_loss.first_hole(messages, expected=reading.expected)
+            if found >= 0:
+                why, partition = self._allows_holes()[1], reading.checkpoint.partition
+                reading.trouble = kafka_loss.hole(
+                    partition=partition, expected=expected, found=found, why=why
+                )
+                messages = messages[:index]
         if messages:
             reading.add(messages)
 
@@ -304,11 +295,11 @@ class KafkaConsumer(MessageConsumer):
 
     def _note_error(self, error: KafkaError, message: Message) -> None:
         reading = self._readings.get(message.partition() or 0)
-        if error.code() not in _OF_PARTITIONS:
+        if error.code() not in kafka_loss.OF_PARTITIONS:
             raise SourceUnavailable(explain(error, topic=self._settings.topic))
         if reading is None or reading.trouble is not None:
             return
-        if error.code() == _EOF:
+        if error.code() == kafka_loss.EOF:
             reading.read_to = message.offset() or 0
             return
         reading.trouble = self._trouble(reading, error)
@@ -318,21 +309,21 @@ class KafkaConsumer(MessageConsumer):
     def _trouble(self, reading: KafkaReading, error: KafkaError) -> PositionLost | None:
         """Why reading the partition has ended; None: it may go on after a reconnect."""
         partition = reading.checkpoint.partition
-        if error.code() in _UNREADABLE:
+        if error.code() in kafka_loss.UNREADABLE:
             before = self._unreadable.get(reading.number)
             self._unreadable[reading.number] = reading.expected
             if before != reading.expected:
                 return None
-            return unreadable(partition=partition, expected=before, why=error.name())
+            return kafka_loss.unreadable(partition=partition, expected=before, why=error.name())
         lost = self._lost(reading)
-        if lost is None and error.code() == _TRUNCATED:
-            return truncated(partition=partition)
+        if lost is None and error.code() == kafka_loss.TRUNCATED:
+            return kafka_loss.truncated(partition=partition)
         return lost
 
     def _lost(self, reading: KafkaReading) -> PositionLost | None:
         first, end = self._look().bounds(reading.number)
         partition = reading.checkpoint.partition
-        return gone(partition=partition, expected=reading.expected, first=first, end=end)
+        return kafka_loss.gone(partition=partition, expected=reading.expected, first=first, end=end)
 
     def _allows_holes(self) -> tuple[bool, str]:
         """Whether offsets may be missing in the middle of a partition, and why not."""
@@ -402,9 +393,3 @@ class KafkaConsumer(MessageConsumer):
     def acknowledge_batch(self, batch: MessageBatch) -> None:
         self._reports.add(int(batch.partition), int(batch.next_position))
         self._reports.send(self._consumer)
-
-
-def _place_and_error(message: Message) -> tuple[int | None, int | None]:
-    """An error says something of the messages before it only. (Errors cannot be compared.)"""
-    error = message.error()
-    return message.partition(), None if error is None else error.code()

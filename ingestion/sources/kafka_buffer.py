@@ -206,3 +206,9 @@ def _times_us(messages: Sequence[Message]) -> list[int]:
 
 def _used(column: list[bytes | None]) -> list[bytes | None] | None:
     return column if any(value is not None for value in column) else None
+
+
+def place_and_error(message: Message) -> tuple[int | None, int | None]:
+    """An error says something of the messages before it only. (Errors cannot be compared.)"""
+    error = message.error()
+    return message.partition(), None if error is None else error.code()

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
+from confluent_kafka import KafkaError, Message
+
 from payflow.lib.errors import PositionLost
+
+#: errors that say something of one partition, by the names that librdkafka gives its own
+EOF: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  the names of librdkafka's own errors
+RESET: Final = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001
+TRUNCATED: Final = KafkaError._LOG_TRUNCATION  # noqa: SLF001
+UNREADABLE: Final = frozenset(
+    {
+        KafkaError._BAD_MSG,  # noqa: SLF001
+        KafkaError._BAD_COMPRESSION,  # noqa: SLF001
+        KafkaError._NOT_IMPLEMENTED,  # noqa: SLF001
+    }
+)
+OF_PARTITIONS: Final = UNREADABLE | {EOF, RESET, TRUNCATED}
 
 
 def gone(*, partition: str, expected: int, first: int, end: int) -> PositionLost | None:
@@ -38,6 +56,19 @@ def unreadable(*, partition: str, expected: int, why: str) -> PositionLost:
     """The broker's own copy is broken: it gave the same bytes twice."""
     detail = f"What the broker holds from offset {expected} on cannot be read ({why})."
     return PositionLost(partition=partition, lost=None, detail=detail)
+
+
+def first_hole(messages: Sequence[Message], *, expected: int) -> tuple[int, int, int]:
+    """Where it is: index of the message behind it, the offset expected there, and the one found.
+
+    The last is -1 when there is none. Messages before what is expected do not count.
+    """
+    for index, message in enumerate(messages):
+        offset = message.offset() or 0
+        if offset > expected:
+            return index, expected, offset
+        expected = max(expected, offset + 1)
+    return len(messages), expected, -1
 
 
 def hole(*, partition: str, expected: int, found: int, why: str) -> PositionLost:

@@ -57,9 +57,10 @@ _WHY_NOT: Final = {
 #: costs it some 400 bytes more: that is what bounds the number.
 QUEUE_MESSAGES: Final = 20_000
 QUEUE_KB: Final = 16 * 1024
-#: one answer to a fetch, of all partitions of one broker
+#: One answer to a fetch, of all partitions of one broker; of one partition about one batch, so that
+#: it need not be gathered from many answers.
 FETCH_BYTES: Final = 16 * 2**20
-FETCH_BYTES_A_PARTITION: Final = 2 * 2**20
+FETCH_BYTES_A_PARTITION: Final = 6 * 2**20
 _CONSUMER: Final = {
     "auto.offset.reset": "error",
     "check.crcs": True,

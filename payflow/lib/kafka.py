@@ -149,6 +149,7 @@ class Troubles:
     def __init__(self) -> None:
         self._last: KafkaError | None = None
         self._refused: KafkaError | None = None
+        self._down: KafkaError | None = None
         self._is_down = False
 
     def note(self, error: KafkaError) -> None:
@@ -157,12 +158,13 @@ class Troubles:
             self._refused = error
         if error.code() == KafkaError._ALL_BROKERS_DOWN or error.fatal():  # noqa: SLF001
             self._is_down = True
+            self._down = error
         else:
             self._last = error
 
     def forget(self) -> None:
         """The cluster answers: what was tried before, such as another address, is over."""
-        self._last = self._refused = None
+        self._last = self._refused = self._down = None
         self._is_down = False
 
     @property
@@ -177,7 +179,7 @@ class Troubles:
 
     def describe(self, error: KafkaError | None = None) -> str:
         """The most telling of all, else `error`, in librdkafka's words: no secret is in them."""
-        telling = self._refused or self._last or error
+        telling = self._refused or self._last or self._down or error
         return telling.str() if telling is not None else "no broker answers"
 
 
