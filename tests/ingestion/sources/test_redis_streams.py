@@ -524,7 +524,7 @@ def test_every_bad_field_is_named_at_once():
 
 def test_an_unknown_broker_type_names_the_known_ones():
     """A typing error in the type is answered with the choice."""
-    with pytest.raises(ConfigurationError, match="known are file, redis_streams") as caught:
+    with pytest.raises(ConfigurationError, match="known are event_hubs, file, kafka, redis_streams") as caught:
         ConsumerFactory.create("rabbit", source="x", settings={})
 
     assert caught.value.problems[0].pointer == "/broker_type"
