@@ -125,7 +125,7 @@ def test_a_broker_that_fails_for_a_moment_gets_each_message_once(
 
 def test_a_cluster_that_is_away_is_said_and_counted(own_kafka: KafkaCluster):
     """Nothing counts that was not acknowledged; the same publisher goes on when it is back."""
-    settings = _settings(own_kafka, **{"message.timeout.ms": 400})
+    settings = _settings(own_kafka, **{"message.timeout.ms": 1_500})
     with create_publisher("kafka", settings) as publisher:
         publisher.publish(_numbered(10))
         own_kafka.broker_down()
