@@ -149,6 +149,8 @@ def _some(settings: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 def shown_setting(value: Any) -> Any:
     """A setting as people may see it: user and password in an address are hidden."""
+    if isinstance(value, dict):
+        return {name: shown_setting(item) for name, item in value.items()}
     return _CREDENTIALS.sub("://***@", value) if isinstance(value, str) else value
 
 

@@ -10,12 +10,13 @@ from typing import Any, Final
 
 from django.db import connection
 
+from ingestion.connections import SEEN_LASTS_S
 from ingestion.partitions import LAG_LASTS
 from ingestion.source_models import SourceConnection
 from payflow.lib.event_id import first_id_at
 
-#: a drainer says each second that it holds a connection; later the row is of the past
-CONNECTION_LASTS: Final = timedelta(seconds=30)
+#: a drainer says every few seconds how its connection is; later the row is of the past
+CONNECTION_LASTS: Final = timedelta(seconds=SEEN_LASTS_S)
 #: seconds that a rate is taken over
 RATE_S: Final = 60
 _PARTITIONS: Final = """

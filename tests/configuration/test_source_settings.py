@@ -6,7 +6,14 @@ import pytest
 from django.contrib.auth.models import User
 
 from configuration.models import AuditEntry, Source
-from configuration.sources import change_settings, define, pause, read_source, resume
+from configuration.sources import (
+    change_settings,
+    define,
+    pause,
+    read_source,
+    resume,
+    shown_setting,
+)
 from payflow.lib.errors import ConfigurationError
 
 pytestmark = pytest.mark.usefixtures("ready")
@@ -128,3 +135,10 @@ def test_settings_that_no_longer_read_can_be_mended(source):
 
     assert [problem.pointer for problem in caught.value.problems] == ["/settings/stream"]
     assert names == ["linger_ms"]
+
+
+def test_credentials_in_an_address_are_hidden_at_any_depth():
+    """Whoever wrote them there: pages, the API and the trail show none."""
+    shown = shown_setting({"properties": {"proxy": "http://ann:hunter2@proxy:80"}, "linger_ms": 5})
+
+    assert shown == {"properties": {"proxy": "http://***@proxy:80"}, "linger_ms": 5}
