@@ -123,6 +123,7 @@ def test_a_broker_that_fails_for_a_moment_gets_each_message_once(
     assert [m.value() for m in _published(kafka, settings)] == [b"%d" % n for n in range(100)]
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_away_is_said_and_counted(own_kafka: KafkaCluster):
     """Nothing counts that was not acknowledged; the same publisher goes on when it is back."""
     settings = _settings(own_kafka, **{"message.timeout.ms": 1_500})
