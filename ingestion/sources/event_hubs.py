@@ -162,14 +162,19 @@ class EventHubsConsumer(MessageConsumer):
         deadline = time.monotonic() + wait_s
         with self._connected() as hub:
             self._pump(hub, wait_s=0)  # or the others would starve behind what is left over
+            self._tell()
             while (reading := self._next_due()) is None:
                 if time.monotonic() >= deadline:
                     return None
                 self._pump(hub, wait_s=self._until(deadline) - time.monotonic())
-                if self._ended:
-                    raise self._ended.popleft()
+                self._tell()
             self._fill(hub, reading)
+            self._tell()  # it may be this one that ended; the batch of another waits
             return self._close(reading)
+
+    def _tell(self) -> None:
+        if self._ended:
+            raise self._ended.popleft()
 
     def _next_due(self) -> HubReading | None:
         now = time.monotonic()

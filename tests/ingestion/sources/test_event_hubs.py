@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from azure.eventhub.amqp import AmqpAnnotatedMessage
@@ -241,6 +242,25 @@ def test_a_higher_epoch_takes_one_partition_and_no_other(source: HubHarness):
     assert all_bodies(drain(consumer)) == [b"mine"]
     assert all_bodies(drain(thief)) == [b"stolen"]
     consumer.checkpoint(Checkpoint(partition="0", position="0", sequence_number=0, epoch=3))
+    with pytest.raises(PartitionTaken):
+        drain(consumer)
+
+
+def test_a_partition_may_be_taken_while_its_batch_fills(source: HubHarness, monkeypatch):
+    """Nothing of it is handed out: the other reader has it."""
+    consumer = source.read(numbered(3))
+    thief = source.connect()
+    find = consumer._next_due  # type: ignore[attr-defined]
+
+    def find_and_lose() -> Any:
+        found = find()
+        if found is not None:
+            thief.checkpoint(Checkpoint(partition="0", position="0", sequence_number=0, epoch=7))
+            assert all_bodies(drain(thief)) == numbered(3)
+        return found
+
+    monkeypatch.setattr(consumer, "_next_due", find_and_lose)
+
     with pytest.raises(PartitionTaken):
         drain(consumer)
 
