@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from io import StringIO
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -106,29 +106,30 @@ def test_a_lost_partition_offers_both_ends_with_what_they_cost(lost, staff):
     assert lost.state == "active"
 
 
-@pytest.mark.parametrize(
-    ("asked", "words"),
-    [
-        ({"to": "nowhere"}, "Select a valid choice"),
-        ({"to": "time"}, "Which time?"),
-        ({"to": "time", "at": "yesterday"}, "Enter a valid date/time"),
-        ({"to": "position"}, "A position is a number"),
-        ({"to": "position", "position": "<b>5</b>"}, "A position is a number"),
-        ({"to": "position", "position": "5"}, "Positions of this source look like"),
-        ({"to": "position", "position": "99999999999999-0"}, "is not among them"),
-        ({"to": "position", "position": "9" * 49}, "at most 48 characters"),
-    ],
-)
-def test_what_is_no_place_is_said_in_the_form(behind, staff, asked, words):
+_NO_PLACES: Final[list[tuple[dict[str, str], str]]] = [
+    ({"to": "nowhere"}, "Select a valid choice"),
+    ({"to": "time"}, "Which time?"),
+    ({"to": "time", "at": "yesterday"}, "Enter a valid date/time"),
+    ({"to": "position"}, "A position is a number"),
+    ({"to": "position", "position": "<b>5</b>"}, "A position is a number"),
+    ({"to": "position", "position": "5"}, "Positions of this source look like"),
+    ({"to": "position", "position": "99999999999999-0"}, "is not among them"),
+    ({"to": "position", "position": "9" * 49}, "at most 48 characters"),
+]
+
+
+def test_what_is_no_place_is_said_in_the_form(behind, staff, subtests):
     """By a GET as by a POST that confirms it."""
     client, url = staff(*RIGHTS), seek_url(behind)
 
-    shown = client.get(url, asked)
-    posted = client.post(url, {**asked, "reason": "a test", "confirm": "demo/1"})
+    for asked, words in _NO_PLACES:
+        shown = client.get(url, asked)
+        posted = client.post(url, {**asked, "reason": "a test", "confirm": "demo/1"})
 
-    assert words in text_of(shown.content.decode())
-    assert words in text_of(posted.content.decode())
-    assert posted.status_code == 422
+        with subtests.test(str(asked)):
+            assert words in text_of(shown.content.decode())
+            assert words in text_of(posted.content.decode())
+            assert posted.status_code == 422
     assert not Seek.objects.exists()
 
 
@@ -276,20 +277,20 @@ def test_the_command_says_and_does(behind):
     assert Seek.objects.get().reason == "a test"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("demo", "9", "--to", "latest"), "no partition demo/9"),
-        (("demo", "1", "--to", "latest"), "A reason is needed"),
-        (("demo", "1", "--to", "soon"), "A position is a number"),
-        (("demo", "1", "--to", "2026-13-01T00:00Z"), "is no time like"),
-        (("demo", "1", "--to", "2026-11-20T13:20:00"), "with its zone"),
-        (("demo", "1", "--to", "latest", "--reason", "x", "--by", "nobody"), "no user 'nobody'"),
-    ],
-)
-def test_the_command_refuses_what_it_cannot_do(behind, arguments, words):
+_REFUSED: Final[list[tuple[tuple[str, ...], str]]] = [
+    (("demo", "9", "--to", "latest"), "no partition demo/9"),
+    (("demo", "1", "--to", "latest"), "A reason is needed"),
+    (("demo", "1", "--to", "soon"), "A position is a number"),
+    (("demo", "1", "--to", "2026-13-01T00:00Z"), "is no time like"),
+    (("demo", "1", "--to", "2026-11-20T13:20:00"), "with its zone"),
+    (("demo", "1", "--to", "latest", "--reason", "x", "--by", "nobody"), "no user 'nobody'"),
+]
+
+
+def test_the_command_refuses_what_it_cannot_do(behind, subtests):
     """And changes nothing."""
-    with pytest.raises(CommandError, match=words):
-        run(*arguments)
+    for arguments, words in _REFUSED:
+        with subtests.test(" ".join(arguments)), pytest.raises(CommandError, match=words):
+            run(*arguments)
 
     assert not Seek.objects.exists()
