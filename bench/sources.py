@@ -6,8 +6,7 @@ Real servers with fsync and synchronous_commit on, real Celery workers, the brok
 Kafka is librdkafka's mock cluster, Event Hubs a server in Python that speaks AMQP. Every broker
 gets as many partitions, with the same number of messages in each; runs alternate, figures are
 medians. `read` is one process that hands out batches and drops them. `path` counts committed
-accepted rows between the first message read and the last commit. Event Hubs gets a fifth of the
-events: its client is slower by an order of magnitude.
+accepted rows between the first message read and the last commit.
 """
 
 from __future__ import annotations
@@ -34,8 +33,6 @@ from tests.kill.world import World  # noqa: E402
 
 #: that of the streams is what the others are compared with
 REFERENCE = "redis_streams"
-#: of the events, for sources whose client takes no more in reasonable time
-FEWER = {"event_hubs": 5}
 _RESULT = """
 SELECT sum(b.accepted), sum(b.messages), count(*), min(b.received_at), max(b.committed_at)
 FROM batches b JOIN partitions p ON p.id = b.partition_id JOIN sources s ON s.id = p.source_id
@@ -101,9 +98,6 @@ class Bench:
         self._world, self._brokers = world, brokers
         self._events, self._partitions = events, partitions
 
-    def _count(self, broker: Broker) -> int:
-        return self._events // FEWER.get(broker.broker_type, 1)
-
     def _fill(self, broker: Broker, topic: str, bodies: list[bytes]) -> None:
         for number in range(self._partitions):
             broker.send(topic, number, bodies[number :: self._partitions])
@@ -118,7 +112,7 @@ class Bench:
         bodies = simulated(self._world, self._events)
         for broker in self._brokers:
             broker.create("read", partitions=self._partitions)
-            self._fill(broker, "read", bodies[: self._count(broker)])
+            self._fill(broker, "read", bodies)
         runs: dict[str, list[dict[str, Any]]] = {b.broker_type: [] for b in self._brokers}
         for _ in range(rounds):
             for broker in self._brokers:
@@ -126,7 +120,7 @@ class Bench:
         return {kind: _medians(found) for kind, found in runs.items()}
 
     def _read_once(self, broker: Broker) -> dict[str, Any]:
-        what = broker.broker_type, json.dumps(broker.settings("read")), str(self._count(broker))
+        what = broker.broker_type, json.dumps(broker.settings("read")), str(self._events)
         done = subprocess.run(
             [sys.executable, "-m", "bench.read_source", *what],
             cwd=ROOT,
@@ -137,7 +131,7 @@ class Bench:
         )
         assert done.returncode == 0, done.stderr[-3000:]
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        assert found["messages"] == self._count(broker)
+        assert found["messages"] == self._events
         return found
 
     # --- the whole path ----------------------------------------------------------------------
@@ -149,11 +143,11 @@ class Bench:
         wait_for_drainers(self._world, processes)
         for broker in self._brokers:
             self._wait_until_held(self._partitions, broker.broker_type)
-        bodies = simulated(self._world, rounds * sum(map(self._count, self._brokers)))
+        bodies = simulated(self._world, rounds * len(self._brokers) * self._events)
         runs: dict[str, list[dict[str, Any]]] = {b.broker_type: [] for b in self._brokers}
         for _ in range(rounds):
             for broker in self._brokers:
-                mine, bodies = bodies[: self._count(broker)], bodies[self._count(broker) :]
+                mine, bodies = bodies[: self._events], bodies[self._events :]
                 runs[broker.broker_type].append(self._run_path(broker, mine, workers[0]))
         return {kind: _medians(found) for kind, found in runs.items()}
 
