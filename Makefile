@@ -34,7 +34,7 @@ lint: dev
 
 # Run the benchmarks; each prints one JSON object as its last line
 bench: dev
-	@for script in $(addprefix bench/,parse.py scrub.py rules.py distinct.py latency.py pipeline.py); do echo "== $$script"; $(BIN)/python $$script --json || exit 1; done
+	@for script in $(addprefix bench/,parse.py scrub.py rules.py distinct.py latency.py pipeline.py sources.py); do echo "== $$script"; $(BIN)/python $$script --json || exit 1; done
 
 # Compile requirements/*.in to pinned lists
 requirements: dev

@@ -90,12 +90,11 @@ def _faults(
         lambda: traffic[0].between(kafka.restart),
         traffic[1].send_again,
         workers.kill_one,
-        lambda: hubs.server.trickle(0),
         hubs.cut,
     ]
     if number:
         random.Random(SEED + number).shuffle(faults)
-    return faults
+    return [*faults, hubs.server.lift]
 
 
 class Workers:
