@@ -335,7 +335,8 @@ class Holdings:
             self._troubles.failed(reader, call)
             return
         lags = {name: lag for name, lag in call.result.items() if name in reader.held}
-        if lags.keys() == reader.held.keys() and call.number > max(reader.assigned.values()):
+        newest = max(reader.assigned.values(), default=0)  # none: the last was let go meanwhile
+        if lags.keys() == reader.held.keys() and call.number > newest:
             reader.behind = sum(lag.events for lag in lags.values())
         lagging.note(
             [

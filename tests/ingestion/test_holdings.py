@@ -16,6 +16,7 @@ from configuration.models import Source
 from configuration.sources import SourceDocument, define, pause
 from ingestion import drain, holdings, lagging, readers
 from ingestion.drain import Drainer
+from ingestion.holdings import Holdings
 from ingestion.models import Partition
 from ingestion.source_models import PartitionMinute, SourceConnection, SourceError
 from ingestion.sources.factory import CONSUMERS
@@ -284,6 +285,34 @@ def test_a_lost_position_stops_its_partition_alone(start, broker, event):
 
     assert "lost 7 messages" in the("a").stopped_reason
     wait_until(lambda: {row[0] for row in errors("position")} == {"a", "b"})
+
+
+def test_a_lag_that_comes_after_the_last_partition_went_is_put_aside(broker):
+    """The answer was on its way while the only partition was let go."""
+    del broker.logs["b"]
+    held = Holdings(owner="one", sources=["scripted"])
+    held.discover()
+    (reader,) = held
+
+    def has_a() -> bool:
+        held.read(wait_s=0, then=lambda *_: None)
+        held.settle()
+        held.discover()
+        held.balance()
+        return reader.is_open and "a" in reader.held
+
+    wait_until(has_a)
+    wait_until(lambda: not (held.settle() or reader.calls.is_under_way("assign a")))
+    broker.answers.clear()
+    held.ask_lag()
+    reader.drop("a")
+    broker.answers.set()
+
+    wait_until(lambda: held.settle() or not reader.calls.is_under_way("lag"))
+
+    assert reader.held == {}
+    assert Partition.objects.get(name="a").lag_events is None
+    held.disconnect()
 
 
 def test_a_partition_that_cannot_be_assigned_does_not_hold_up_the_others(start, broker, event):
