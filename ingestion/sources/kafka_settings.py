@@ -15,7 +15,7 @@ from payflow.lib.kafka import (
     SHARED_PROPERTIES,
     client_configuration,
 )
-from payflow.lib.references import REFERENCE
+from payflow.lib.references import REFERENCE, is_own
 
 PROTOCOLS: Final = ("plaintext", "ssl", "sasl_plaintext", "sasl_ssl")
 MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
@@ -26,6 +26,7 @@ _SERVER = re.compile(r"(\[[0-9A-Fa-f:]+\]|[\w.-]+)(:(\d{1,5}))?", re.ASCII)
 _EVENT_HUBS: Final = ".servicebus.windows.net"
 _ALLOWED: Final = SHARED_PROPERTIES | CONSUMER_PROPERTIES | PRODUCER_PROPERTIES
 _OAUTH: Final = "sasl.oauthbearer."
+_OWN: Final = "it is a secret of payflow itself"
 
 #: why a property that people would try is not passed on
 _WHY_NOT: Final = {
@@ -194,6 +195,8 @@ def _check_secrets(reader: SettingsReader, parsed: KafkaSettings) -> None:
         value = getattr(parsed, name)
         if value and not REFERENCE.match(value):
             reader.refuse(name, "it must be env:NAME or keyvault:NAME", secret=True)
+        elif is_own(value):
+            reader.refuse(name, _OWN, secret=True)
 
 
 def _check_sasl(reader: SettingsReader, parsed: KafkaSettings) -> None:
@@ -260,6 +263,8 @@ def _check_properties(reader: SettingsReader, properties: Mapping[str, Any]) -> 
         elif name in SECRET_PROPERTIES and not (isinstance(value, str) and REFERENCE.match(value)):
             message = f"{name} is refused; it must be env:NAME or keyvault:NAME."
             reader.refuse_inside("properties", name, message)
+        elif name in SECRET_PROPERTIES and is_own(str(value)):
+            reader.refuse_inside("properties", name, f"{name} is refused; {_OWN}.")
         elif not isinstance(value, str | int | float) or value == "":
             message = f"{name} is refused; it must be a text, a number, true or false."
             reader.refuse_inside("properties", name, message)

@@ -17,7 +17,7 @@ from ingestion.sources.stream_position import StreamState
 from payflow.lib.env import BadEnvironment
 from payflow.lib.errors import SourceUnavailable
 from payflow.lib.references import resolve_reference
-from payflow.lib.streams import open_client, stream_key
+from payflow.lib.streams import OWN_URL, open_client, stream_key
 
 _DEFAULT_PORT = 6379
 
@@ -25,7 +25,7 @@ _DEFAULT_PORT = 6379
 def diagnose_streams(settings: RedisStreamsSettings) -> list[ConnectionStep]:
     """Address, DNS, TCP, TLS (rediss:// only), credentials, streams."""
     try:
-        parts = urlsplit(resolve_reference(settings.url))
+        parts = urlsplit(resolve_reference(settings.url, own=(OWN_URL,)))
         host, port = parts.hostname or "", parts.port or _DEFAULT_PORT
         open_client(settings.url).close()
     except (BadEnvironment, SourceUnavailable) as exc:

@@ -17,6 +17,9 @@ BODY = b"body"
 KEY = b"key"
 HEADERS = b"headers"
 
+#: payflow's own server of streams, to which a source may refer as to any other
+OWN_URL = "env:STREAMS_URL"
+
 #: How long one call may take; a blocking read must ask for less.
 SOCKET_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 2.0
@@ -36,7 +39,7 @@ def open_client(url: str) -> redis.Redis:
     """
     try:
         client = redis.Redis.from_url(
-            resolve_reference(url),
+            resolve_reference(url, own=(OWN_URL,)),
             protocol=2,
             socket_timeout=SOCKET_TIMEOUT_S,
             socket_connect_timeout=CONNECT_TIMEOUT_S,

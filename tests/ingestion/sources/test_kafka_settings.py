@@ -67,6 +67,7 @@ def test_what_goes_together_passes(settings: dict[str, Any]):
         (_without(SASL, "sasl_password"), "sasl_password", "SCRAM-SHA-512 needs it"),
         ({**SASL, "sasl_mechanism": "GSSAPI"}, "sasl_mechanism", "one of PLAIN"),
         ({**SASL, "sasl_password": "hunter2"}, "sasl_password", "env:NAME or keyvault:NAME"),
+        ({**SASL, "sasl_password": "env:STREAMS_URL"}, "sasl_password", "of payflow itself"),
         ({**TLS, "ssl_certificate": "/c.pem"}, "ssl_key", "needs its key"),
         ({**TLS, "ssl_key": "/k.pem"}, "ssl_certificate", "needs its certificate"),
         ({**TLS, "ssl_key_password": "env:P"}, "ssl_key", "ssl_key_password needs it"),
@@ -105,6 +106,7 @@ def test_what_does_not_go_together_is_named(settings: dict[str, Any], pointer: s
         ("fetch.minimum.bytes", 5, "payflow passes on batch.num.messages"),
         ("fetch.min.bytes", None, "a text, a number, true or false"),
         ("sasl.oauthbearer.client.secret", "hunter2", "env:NAME or keyvault:NAME"),
+        ("sasl.oauthbearer.client.secret", "env:DATABASE_URL", "a secret of payflow itself"),
     ],
 )
 def test_a_property_that_is_not_passed_on_is_refused_by_name(name: str, value: Any, words: str):
