@@ -41,6 +41,8 @@ _FROM_SETTINGS = frozenset({"STREAMS_URL"})
 
 def is_own(reference: str) -> bool:
     """Whether a reference leads to a secret of payflow itself, by its variable or in the vault."""
+    if not REFERENCE.match(reference):
+        return False
     if reference.removeprefix("env:") in OWN:
         return True
     return any(os.environ.get(name, "").strip() == reference for name in OWN)

@@ -55,6 +55,7 @@ def test_what_payflow_keeps_in_the_vault_is_its_own_there_too(monkeypatch: pytes
 
     assert is_own("keyvault:sessions")
     assert not is_own("keyvault:kafka")
+    assert not is_own("")
     with pytest.raises(BadEnvironment, match="a secret of payflow itself"):
         resolve_reference("keyvault:sessions")
 
