@@ -97,15 +97,17 @@ class BrokerCalls:
     def settle(self) -> bool:
         """Hand over, in their order, the calls that have ended; whether there were any.
 
-        What a handler raises leaves the later ones for the next time.
+        What a handler raises leaves the later ones for the next time; once a handler has called
+        `end()` nobody wants them.
         """
         ended = sorted(
             ((what, call) for what, call in self._begun.items() if call.has_ended),
             key=lambda pair: pair[1].number,
         )
         for what, call in ended:
-            del self._begun[what]
-            call.settle()
+            if self._begun.get(what) is call:
+                del self._begun[what]
+                call.settle()
         return bool(ended)
 
     def is_under_way(self, what: str) -> bool:

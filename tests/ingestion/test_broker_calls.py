@@ -103,3 +103,20 @@ def test_a_call_that_hangs_costs_those_who_wait_for_nothing_no_time(calls):
     assert 0.1 <= took < 1
     assert silent >= 0.1
     assert calls.silent_s == 0
+
+
+def test_a_handler_may_end_it_all(calls):
+    """What ended beside its call is not handed over any more: settings change while calls run."""
+    told: list[str] = []
+
+    def end(_call: Call) -> None:
+        told.append("first")
+        calls.end()
+
+    calls.begin("first", lambda: None, then=end)
+    calls.begin("second", lambda: None, then=lambda _call: told.append("second"))
+    calls.do(lambda: None, patience_s=5)
+
+    calls.settle()
+
+    assert told == ["first"]
