@@ -42,6 +42,7 @@ def resume(partition: Partition, *, by: User | None = None) -> bool:
         Partition.objects.filter(pk=partition.pk).update(
             state=Partition.State.ACTIVE,
             attempts=0,
+            marked=False,  # of attempts that begin anew none may be taken back
             stopped_reason="",
             stopped_at=None,
             last_error="",

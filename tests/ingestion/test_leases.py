@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from configuration.models import Source
-from ingestion import leases
+from ingestion import leases, partitions
 from ingestion.models import Drainer, Partition
 from payflow.lib.errors import CheckpointMoved
 
@@ -143,6 +143,21 @@ def test_an_owner_that_lives_is_not_counted_as_dead(partition: Partition) -> Non
     leases.release(lease)
 
     assert Partition.objects.get().attempts == 0
+
+
+def test_an_owner_goes_on_with_a_partition_that_was_paused_meanwhile(partition: Partition) -> None:
+    """Going on begins the attempts anew: the owner that had begun one takes none of them back."""
+    first = _take(partition, "a")
+    assert first
+    leases.mark_attempt(first)
+    partitions.pause(partition)
+    partitions.resume(partition)
+
+    again = _take(partition, "a")
+
+    partition.refresh_from_db()
+    assert again
+    assert (partition.attempts, partition.marked) == (0, False)
 
 
 def test_slots_are_reused_only_when_their_owner_is_silent() -> None:
