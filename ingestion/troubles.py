@@ -8,6 +8,7 @@ partition or source, the others go on.
 from __future__ import annotations
 
 import logging
+import math
 import time
 import traceback
 
@@ -35,12 +36,17 @@ class Troubles:
         self._connections = connections
 
     def failed(self, reader: SourceReader, call: Call) -> None:
-        """A call about a whole source."""
+        """A call about a whole source; it may tell of one partition."""
         error = call.error
-        if isinstance(error, PositionLost):
-            self._lost(reader, error)
-        elif isinstance(error, PartitionTaken):
-            self._taken(reader, error)
+        if isinstance(error, PositionLost | PartitionTaken):
+            # of the lease and position before: a person may have moved it on since, or a new
+            # lease may have cut off the old one
+            if call.number < reader.assigned.get(error.partition, math.inf):
+                return
+            if isinstance(error, PositionLost):
+                self._lost(reader, error)
+            else:
+                self._taken(reader, error)
         elif error is not None and call.began_at >= reader.failed_at:
             self._unavailable(reader, _text(error))
 

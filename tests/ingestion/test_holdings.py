@@ -18,6 +18,7 @@ from ingestion import drain, holdings, lagging, readers
 from ingestion.drain import Drainer
 from ingestion.holdings import Holdings
 from ingestion.models import Partition
+from ingestion.readers import SourceReader
 from ingestion.source_models import PartitionMinute, SourceConnection, SourceError
 from ingestion.sources.factory import CONSUMERS
 from ingestion.verify import verify
@@ -287,8 +288,9 @@ def test_a_lost_position_stops_its_partition_alone(start, broker, event):
     wait_until(lambda: {row[0] for row in errors("position")} == {"a", "b"})
 
 
-def test_a_lag_that_comes_after_the_last_partition_went_is_put_aside(broker):
-    """The answer was on its way while the only partition was let go."""
+@pytest.fixture
+def holding_a(broker: ScriptedBroker) -> Iterator[tuple[Holdings, SourceReader]]:
+    """Holdings that a test moves on step by step; they hold the only partition."""
     del broker.logs["b"]
     held = Holdings(owner="one", sources=["scripted"])
     held.discover()
@@ -302,17 +304,55 @@ def test_a_lag_that_comes_after_the_last_partition_went_is_put_aside(broker):
         return reader.is_open and "a" in reader.held
 
     wait_until(has_a)
-    wait_until(lambda: not (held.settle() or reader.calls.is_under_way("assign a")))
+    settle(held, reader)
+    yield held, reader
+    broker.answers.set()
+    held.disconnect()
+
+
+def settle(held: Holdings, reader: SourceReader) -> None:
+    """Until no call is under way."""
+    ended = threading.Event()
+    reader.calls.post(ended.set)
+    wait_until(ended.is_set)
+    held.settle()
+
+
+@pytest.mark.parametrize(
+    "error", [PositionLost(partition="a", lost=3), PartitionTaken(partition="a")]
+)
+def test_what_was_found_under_the_lease_before_means_nothing_to_the_next(holding_a, broker, error):
+    """A person moves on the partition that has lost messages while its reader finds the loss."""
+    held, reader = holding_a
+    held.follow()
+    broker.consume_errors.append(error)
+    broker.answers.clear()
+    held.read(wait_s=0, then=lambda *_: None)
+
+    Partition.objects.filter(name="a").update(
+        lease_epoch=F("lease_epoch") + 1, leased_until=None, leased_by=""
+    )
+    held.balance()
+    broker.answers.set()
+    settle(held, reader)
+
+    assert the("a").state == "active"
+    assert (the("a").last_error, reader.setbacks) == ("", {})
+    assert reader.held["a"].epoch == the("a").lease_epoch == 3
+
+
+def test_a_lag_that_comes_after_the_last_partition_went_is_put_aside(holding_a, broker):
+    """The answer was on its way while the only partition was let go."""
+    held, reader = holding_a
     broker.answers.clear()
     held.ask_lag()
     reader.drop("a")
     broker.answers.set()
 
-    wait_until(lambda: held.settle() or not reader.calls.is_under_way("lag"))
+    settle(held, reader)
 
     assert reader.held == {}
     assert Partition.objects.get(name="a").lag_events is None
-    held.disconnect()
 
 
 def test_a_partition_that_cannot_be_assigned_does_not_hold_up_the_others(start, broker, event):
