@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from rest_framework.request import Request
 
 from configuration.models import Source
 from ingestion.push import signature
+from ingestion.push.body import read_body
 from ingestion.push.models import PushAccess
 
 Signature = PushAccess.Signature
@@ -32,18 +34,14 @@ class Admission:
         """
         if not self.needs_signature:
             return ""
-        secrets = signature.read_secrets(self.secrets)
-        try:
-            return signature.check(headers, body, secrets=secrets, now=time.time())
-        except signature.BadSignature as exc:
-            raise NotAuthenticated(str(exc)) from exc
+        return _check(headers, body, secrets=signature.read_secrets(self.secrets))
 
 
 def admit(request: Request, name: str) -> Admission:
     """Whether this request may push to the source `name`, as far as it can be said unread.
 
-    Raises NotAuthenticated without any proof, NotFound for a token that may not push there: both
-    say the same whether there is such a source or not.
+    Raises NotAuthenticated without any proof, NotFound for a token that may not push there, and for
+    signed requests what a wrong signature gets: all say the same whether there is such a source.
     """
     row = _access(name)
     is_signed = signature.is_signed(request.headers)
@@ -59,9 +57,19 @@ def admit(request: Request, name: str) -> Admission:
         return Admission(
             source=row.source, secrets=list(row.secrets), needs_signature=needs_signature
         )
+    if is_signed:
+        body = read_body(request._request)  # noqa: SLF001  not the framework's: it parses
+        _check(request.headers, body, secrets=[])
     if request.user.is_authenticated:
         raise NotFound("There is no source of this name that this token may push to.")
     raise NotAuthenticated
+
+
+def _check(headers: Any, body: bytes, *, secrets: Sequence[bytes]) -> str:
+    try:
+        return signature.check(headers, body, secrets=secrets, now=time.time())
+    except signature.BadSignature as exc:
+        raise NotAuthenticated(str(exc)) from exc
 
 
 def _access(name: str) -> PushAccess | None:

@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 
 from ingestion.push import signature
+from ingestion.push.body import MAX_BODY
 from ingestion.push.models import PushAccess
 from ingestion.push.signature import BadSignature, check, read_secrets, sign
 from payflow.lib.env import BadEnvironment
@@ -122,6 +123,34 @@ def test_a_signature_without_a_token_is_nothing_elsewhere(signed, queued):
     """401 where tokens are wanted, too."""
     assert [signed(b"{}", kind).status_code for kind in ("off", "required")] == [401, 401]
     assert queued() == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({}, 401),
+        ({"webhook-timestamp": "1"}, 401),
+        ({"webhook-id": ""}, 401),
+        ({"Content-Length": str(MAX_BODY + 1)}, 413),
+        ({"Transfer-Encoding": "chunked"}, 411),
+    ],
+)
+def test_a_wrong_signature_learns_of_no_source(signed, changed, status, access):
+    """Open for whoever signs, open for tokens, or not there: the same answer."""
+    signed(b"{}", "enough")
+    given = {
+        "webhook-id": ID,
+        "webhook-timestamp": str(int(time.time())),
+        "webhook-signature": "v1",
+    }
+
+    answers = [
+        Client().post(url, b"{}", content_type="application/json", headers=given | changed)
+        for url in (URL, URL.replace("demo", "nobody"))
+    ]
+
+    assert [answer.status_code for answer in answers] == [status, status]
+    assert answers[0].content == answers[1].content
 
 
 def test_both_are_needed_where_the_source_says_so(signed, token, push, queued):
