@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ingestion.sources.settings import SettingsReader
 from payflow.lib.references import REFERENCE
@@ -60,7 +60,10 @@ def _is_safe_url(url: str) -> bool:
         return (
             parts.scheme in ("redis", "rediss", "unix")
             and parts.password is None
-            and "password" not in parts.query.lower()
+            and parts.port != 0  # raises where it is no number
+            # a / in a password ends the server's part of the address before the @
+            and "@" not in unquote(parts.path + parts.query + parts.fragment)
+            and "password" not in unquote(parts.query).lower()
         )
     except ValueError:
         return False

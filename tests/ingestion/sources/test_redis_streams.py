@@ -495,6 +495,10 @@ def test_settings_have_defaults():
         ("url", "http://x", "url is refused; it must be env:NAME"),
         ("url", "redis://:hunter2@x", "url is refused"),
         ("url", "redis://x?password=hunter2", "url is refused"),
+        ("url", "redis://x?p%61ssword=hunter2", "url is refused"),
+        ("url", "redis://:hunter2/5@x:6379/0", "url is refused"),
+        ("url", "redis://:1/hunter2@x:6379/0", "url is refused"),
+        ("url", "redis://u:1/hunter2@x:6379/0", "url is refused"),
         ("url", "env:NO SPACE", "url is refused"),
     ],
 )
@@ -524,7 +528,9 @@ def test_every_bad_field_is_named_at_once():
 
 def test_an_unknown_broker_type_names_the_known_ones():
     """A typing error in the type is answered with the choice."""
-    with pytest.raises(ConfigurationError, match="known are event_hubs, file, kafka, redis_streams") as caught:
+    with pytest.raises(
+        ConfigurationError, match="known are event_hubs, file, kafka, redis_streams"
+    ) as caught:
         ConsumerFactory.create("rabbit", source="x", settings={})
 
     assert caught.value.problems[0].pointer == "/broker_type"
