@@ -200,7 +200,7 @@ class Drainer:
 
     def _say_that_we_live(self) -> None:
         if self._slot is None:
-            self._slot = leases.take_slot(self._holdings.owner)
+            self._slot = leases.take_slot(self._holdings.owner, scope=self._holdings.scope)
             note_release()
         if not leases.see(self._slot, bundles=json.dumps(self._holdings.bundles())):
             self._slot = None

@@ -80,6 +80,13 @@ class Holdings:
     def __iter__(self) -> Iterator[SourceReader]:
         return iter(list(self._readers.values()))
 
+    @property
+    def scope(self) -> leases.Scope:
+        """What this drainer may read."""
+        if self._names is None or self._only is None:
+            return self._names
+        return [f"{name}/{self._only}" for name in self._names]
+
     def bundles(self) -> dict[str, int]:
         """Bundle id that each source runs here now, by its name."""
         return {reader.source.name: reader.bundle.id for reader in self if reader.bundle}
@@ -231,11 +238,11 @@ class Holdings:
     # --- leases ------------------------------------------------------------------------------
 
     def balance(self) -> None:
-        """Hold ceil(partitions / live drainers) of the partitions that should be read."""
+        """Hold a fair share of the partitions that should be read."""
         rows = self._wanted_partitions()
         self.wanted = len(rows)
         epochs = {(source, name): epoch for _, source, name, epoch, _ in rows}
-        share = leases.fair_share(len(rows))
+        share = leases.fair_share(len(rows), scope=self.scope)
         held = 0
         for reader in self:
             for name, lease in list(reader.held.items()):

@@ -6,6 +6,7 @@ renew it. Whoever lost it finds no row to update: that is the fence.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import socket
@@ -94,9 +95,11 @@ WHERE slot = %(slot)s AND owner = %(owner)s
 _LIVE = """
 SELECT count(*) FROM drainers
 WHERE owner <> '' AND seen_at > now() - %(alive_s)s * interval '1 s'
+    AND (scope IS NULL OR scope @> %(scope)s::jsonb)
 """
 _TAKE_SLOT = """
-UPDATE drainers SET owner = %(owner)s, seen_at = now(), started_at = now(), bundles = '{}'
+UPDATE drainers SET owner = %(owner)s, scope = %(scope)s::jsonb, seen_at = now(),
+    started_at = now(), bundles = '{}'
 WHERE slot = (
     SELECT slot FROM drainers
     WHERE owner = '' OR seen_at < now() - %(idle_s)s * interval '1 s'
@@ -104,14 +107,18 @@ WHERE slot = (
 RETURNING slot
 """
 _NEW_SLOT = """
-INSERT INTO drainers (slot, owner, seen_at, started_at, last_tick, bundles)
-SELECT coalesce(max(slot) + 1, 0), %(owner)s, now(), now(), 0, '{}' FROM drainers
+INSERT INTO drainers (slot, owner, scope, seen_at, started_at, last_tick, bundles)
+SELECT coalesce(max(slot) + 1, 0), %(owner)s, %(scope)s::jsonb, now(), now(), 0, '{}' FROM drainers
 HAVING coalesce(max(slot) + 1, 0) < %(slots)s
 ON CONFLICT (slot) DO NOTHING RETURNING slot
 """
 _GIVE_SLOT = (
     "UPDATE drainers SET owner = '', seen_at = NULL WHERE slot = %(slot)s AND owner = %(owner)s"
 )
+
+
+#: names of the sources that a drainer reads, `source/partition` for one partition; None: every one
+Scope = Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,11 +154,12 @@ def new_owner() -> str:
     return f"{socket.gethostname()[:60]}:{os.getpid()}:{thread}:{uuid.uuid4().hex[:8]}"
 
 
-def take_slot(owner: str) -> Slot:
+def take_slot(owner: str, *, scope: Scope = None) -> Slot:
     """A free slot, or a new row for one. Raises Retryable when all 1,024 are taken."""
+    said = {"owner": owner, "scope": _as_json(scope)}
     for _ in range(20):
-        row = _one(_TAKE_SLOT, {"owner": owner, "idle_s": SLOT_IDLE_S}) or _one(
-            _NEW_SLOT, {"owner": owner, "slots": SLOTS}
+        row = _one(_TAKE_SLOT, {"idle_s": SLOT_IDLE_S, **said}) or _one(
+            _NEW_SLOT, {"slots": SLOTS, **said}
         )
         if row:
             return Slot(number=row[0], owner=owner)
@@ -167,10 +175,18 @@ def see(slot: Slot, *, bundles: str) -> bool:
     return _changed(_SEE, {"slot": slot.number, "owner": slot.owner, "bundles": bundles}) == 1
 
 
-def fair_share(partitions: int) -> int:
-    """Partitions that one drainer should hold: ceil(partitions / live drainers)."""
-    live = _one(_LIVE, {"alive_s": DRAINER_ALIVE_S})
+def fair_share(partitions: int, *, scope: Scope = None) -> int:
+    """How many of the partitions in its scope one drainer should hold.
+
+    They are shared with the live drainers that may read all of them. One with a narrower scope
+    helps where it can and is not counted: what it may not read would be left to nobody.
+    """
+    live = _one(_LIVE, {"alive_s": DRAINER_ALIVE_S, "scope": _as_json(scope)})
     return math.ceil(partitions / max(1, live[0] if live else 1))
+
+
+def _as_json(scope: Scope) -> str | None:
+    return None if scope is None else json.dumps(sorted(scope))
 
 
 def take(

@@ -111,6 +111,9 @@ class Drainer(models.Model):
     #: milliseconds since 2020 of the last id given out under this slot; never goes back
     last_tick = models.BigIntegerField(default=0)
     started_at = models.DateTimeField(null=True, blank=True)
+    scope = models.JSONField(
+        null=True, help_text="Names of the sources that it reads alone; null: every one."
+    )
     bundles = models.JSONField(
         default=dict, help_text="Bundle id that it runs now, by source: its acknowledgement."
     )

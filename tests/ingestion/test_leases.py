@@ -185,3 +185,16 @@ def test_the_fair_share_counts_live_drainers_only() -> None:
     assert leases.fair_share(4) == 2
     Drainer.objects.filter(owner="c").update(seen_at=timezone.now() - timedelta(seconds=30))
     assert leases.fair_share(5) == 3
+
+
+def test_a_share_is_left_to_those_only_who_may_read_all_of_it() -> None:
+    """Or partitions would wait for a drainer that reads another source, for a file, say."""
+    leases.take_slot("all")
+    leases.take_slot("cards", scope=["cards"])
+    leases.take_slot("both", scope=["wallets", "cards"])
+    leases.take_slot("one", scope=["cards/0"])
+
+    assert leases.fair_share(12) == 12
+    assert leases.fair_share(12, scope=["cards", "wallets"]) == 6
+    assert leases.fair_share(12, scope=["cards"]) == 4
+    assert leases.fair_share(1, scope=["cards/0"]) == 1
