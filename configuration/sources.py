@@ -119,6 +119,7 @@ def change_settings(
     """
     with transaction.atomic():
         row = Source.objects.select_for_update().get(pk=source.pk)
+        settings = unhidden(settings, row.settings)
         names = sorted(
             name
             for name in row.settings.keys() | settings.keys()
@@ -152,6 +153,21 @@ def shown_setting(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: shown_setting(item) for name, item in value.items()}
     return _CREDENTIALS.sub("://***@", value) if isinstance(value, str) else value
+
+
+def unhidden(settings: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as somebody sends them back who was shown others: what was hidden is what is kept.
+
+    Only a text that is as it was shown from its first to its last character: nobody can have what
+    they do not see sent to another address.
+    """
+    return {name: _unhidden(value, kept.get(name)) for name, value in settings.items()}
+
+
+def _unhidden(value: Any, kept: Any) -> Any:
+    if isinstance(value, Mapping) and isinstance(kept, Mapping):
+        return unhidden(value, kept)
+    return kept if isinstance(kept, str) and value == shown_setting(kept) else value
 
 
 def _check_connection(document: SourceDocument) -> None:

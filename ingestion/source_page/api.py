@@ -181,7 +181,9 @@ class CheckSource(APIView):
         source = _readable(name)
         form = SettingsShape(data=request.data)
         form.is_valid(raise_exception=True)
-        settings = form.validated_data.get("settings", source.settings)
+        settings = sources.unhidden(
+            form.validated_data.get("settings", source.settings), source.settings
+        )
         try:
             found = check_connection(source.broker_type, source=source.name, settings=settings)
         except ConfigurationError as exc:

@@ -98,7 +98,7 @@ class FormViews(PageAdmin):
             form = SettingsForm(request.POST)
             if not form.is_valid() or check_settings(form, row.broker_type) is None:
                 return self._tested(request, row, _refused(form))
-            settings = form.cleaned_data["settings"][0]
+            settings = sources.unhidden(form.cleaned_data["settings"][0], row.settings)
         return self._tested(request, row, _look(row.broker_type, row.name, settings))
 
     @method_decorator(require_POST)

@@ -13,6 +13,7 @@ from configuration.sources import (
     read_source,
     resume,
     shown_setting,
+    unhidden,
 )
 from payflow.lib.errors import ConfigurationError
 
@@ -142,3 +143,25 @@ def test_credentials_in_an_address_are_hidden_at_any_depth():
     shown = shown_setting({"properties": {"proxy": "http://ann:hunter2@proxy:80"}, "linger_ms": 5})
 
     assert shown == {"properties": {"proxy": "http://***@proxy:80"}, "linger_ms": 5}
+
+
+def test_what_was_hidden_stays_when_it_is_sent_back(source):
+    """Who changes something else in a form does not overwrite a user with three stars."""
+    old = {**_OLD, "url": "redis://ann@streams:6379/0"}
+    Source.objects.filter(pk=source.pk).update(settings=old)
+
+    names = change_settings(source, {**_OLD, "url": shown_setting(old["url"]), "linger_ms": 50})
+
+    assert names == ["linger_ms"]
+    assert Source.objects.get(name="cards").settings == {**old, "linger_ms": 50}
+
+
+def test_what_is_hidden_goes_to_no_other_address():
+    """It is kept as a whole or not at all, at any depth."""
+    kept = {"properties": {"proxy": "http://ann:hunter2@proxy:80"}, "linger_ms": 5}
+    sent = {"properties": {"proxy": "http://***@evil:80"}, "linger_ms": 5}
+
+    assert unhidden(sent, kept) == sent
+    assert unhidden({"properties": {"proxy": "http://***@proxy:80"}}, kept) == {
+        "properties": kept["properties"]
+    }
