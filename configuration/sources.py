@@ -105,7 +105,14 @@ def make(document: SourceDocument, *, by: User | None = None) -> Source:
         )
         source.save()
         refresh_bundle(source)
-        audit.record("made source", source.name, by=by, **routing)
+        audit.record(
+            "made source",
+            source.name,
+            by=by,
+            broker_type=source.broker_type,
+            settings=shown_setting(dict(source.settings)),
+            **routing,
+        )
     return source
 
 
@@ -146,6 +153,14 @@ def change_settings(
 
 def _some(settings: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: shown_setting(settings[name]) for name in names if name in settings}
+
+
+def note_test(
+    name: str, broker_type: str, settings: Mapping[str, Any], *, by: User | None = None
+) -> None:
+    """Somebody has this server connect to where the settings say, kept ones or not."""
+    shown = shown_setting(dict(settings))
+    audit.record("tested the connection of", name, by=by, broker_type=broker_type, settings=shown)
 
 
 def shown_setting(value: Any) -> Any:

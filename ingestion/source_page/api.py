@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, Final
 
 from django.contrib.auth.models import User
@@ -15,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from configuration import sources
+from configuration.documents import unstorable
 from configuration.models import Source
 from configuration.sources import shown_setting
 from ingestion.models import Partition
@@ -184,8 +186,14 @@ class CheckSource(APIView):
         settings = sources.unhidden(
             form.validated_data.get("settings", source.settings), source.settings
         )
+        if problems := list(islice(unstorable(settings, "/settings"), _ERRORS)):
+            raise Refused(
+                HTTPStatus.UNPROCESSABLE_ENTITY, "Such settings cannot be kept.", problems
+            )
         try:
-            found = check_connection(source.broker_type, source=source.name, settings=settings)
+            found = check_connection(
+                source.broker_type, source=source.name, settings=settings, by=_user(request)
+            )
         except ConfigurationError as exc:
             raise refused(exc) from exc
         except TooManyChecks as exc:

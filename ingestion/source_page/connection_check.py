@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.contrib.auth.models import User
+
+from configuration.sources import note_test
 from ingestion.sources.base import ConnectionStep
 from ingestion.sources.factory import ConsumerFactory
 from payflow.lib.errors import ConfigurationError, PayflowError
@@ -46,9 +49,14 @@ class TooManyChecks(PayflowError):
 
 
 def check_connection(
-    broker_type: str, *, source: str, settings: Mapping[str, Any], limit_s: float = LIMIT_S
+    broker_type: str,
+    *,
+    source: str,
+    settings: Mapping[str, Any],
+    by: User | None = None,
+    limit_s: float = LIMIT_S,
 ) -> CheckedConnection:
-    """Look at a connection of its own; nothing that is being read notices.
+    """Look at a connection of its own; nothing that is being read notices. Noted in the trail.
 
     Raises ConfigurationError when the settings are wrong, TooManyChecks when others are at it.
     """
@@ -78,6 +86,7 @@ def check_connection(
     started = time.monotonic()
     thread = threading.Thread(target=look, name="test-connection", daemon=True)
     thread.start()
+    note_test(source, broker_type, settings, by=by)
     thread.join(limit_s)
     steps = answers[0] if answers else [_silent(limit_s)]
     return CheckedConnection(steps=steps, seconds=time.monotonic() - started)

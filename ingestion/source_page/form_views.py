@@ -99,7 +99,7 @@ class FormViews(PageAdmin):
             if not form.is_valid() or check_settings(form, row.broker_type) is None:
                 return self._tested(request, row, _refused(form))
             settings = sources.unhidden(form.cleaned_data["settings"][0], row.settings)
-        return self._tested(request, row, _look(row.broker_type, row.name, settings))
+        return self._tested(request, row, _look(request, row.broker_type, row.name, settings))
 
     @method_decorator(require_POST)
     def test_new_view(self, request: HttpRequest) -> HttpResponse:
@@ -113,7 +113,7 @@ class FormViews(PageAdmin):
             return self._tested(request, None, _refused(form))
         settings = form.cleaned_data["settings"][0]
         name = form.cleaned_data.get("name") or "new"
-        return self._tested(request, None, _look(broker_type, name, settings))
+        return self._tested(request, None, _look(request, broker_type, name, settings))
 
     # --- pages ---
 
@@ -194,9 +194,11 @@ def _beginning() -> dict[str, str]:
     return {"broker_type": name, "settings": broker.example, "schema_name": "transaction"}
 
 
-def _look(broker_type: str, name: str, settings: Any) -> CheckedConnection:
+def _look(request: HttpRequest, broker_type: str, name: str, settings: Any) -> CheckedConnection:
     try:
-        return check_connection(broker_type, source=name, settings=settings)
+        return check_connection(
+            broker_type, source=name, settings=settings, by=cast("User", request.user)
+        )
     except ConfigurationError as exc:
         return wrong_settings(exc)
     except TooManyChecks as exc:

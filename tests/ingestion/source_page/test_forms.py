@@ -45,7 +45,9 @@ def test_a_source_is_made_from_yaml_and_noted(ready, staff):
     source = Source.objects.get(name="cards")
     assert source.settings == {"url": "env:STREAMS_URL", "stream": "cards", "partitions": 2}
     assert "Made source cards. Workers find it within seconds." in page
-    assert AuditEntry.objects.get(action="made source").actor is not None
+    made = AuditEntry.objects.get(action="made source")
+    assert made.actor is not None
+    assert made.details["settings"] == source.settings
 
 
 @pytest.mark.parametrize(
@@ -93,6 +95,11 @@ def test_a_test_of_a_form_keeps_nothing(ready, staff, streams):
     assert "The connection works" in part
     assert "<main" not in part
     assert not Source.objects.filter(name="cards").exists()
+    tests = AuditEntry.objects.filter(action="tested the connection of")
+    assert {(row.target, row.details["settings"]["stream"]) for row in tests} == {
+        ("new", "cards"),
+        ("cards", "cards"),
+    }
 
 
 def test_a_test_of_wrong_settings_says_what_is_wrong(ready, staff):

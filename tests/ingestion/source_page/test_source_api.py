@@ -120,6 +120,33 @@ def test_wrong_settings_are_named_by_their_pointer(demo, send):
     assert said["errors"][0]["pointer"] == "/settings/stream"
 
 
+def test_every_test_stands_in_the_trail(demo, send):
+    """With what this server was made to connect to, and by whom; wrong settings are no test."""
+    settings = {"url": "redis://ann@127.0.0.1:1/0", "stream": "payflow.demo"}
+
+    send("POST", f"{_DEMO}test/", {"settings": settings}, may=(_VIEW, _CHANGE))
+    send("POST", f"{_DEMO}test/", {"settings": {"stream": 7}}, may=(_VIEW, _CHANGE))
+
+    entry = AuditEntry.objects.get(action="tested the connection of")
+    assert (entry.target, entry.actor is not None) == ("demo", True)
+    assert entry.details == {
+        "broker_type": "redis_streams",
+        "settings": {**settings, "url": "redis://***@127.0.0.1:1/0"},
+    }
+
+
+@pytest.mark.parametrize("text", ["a\0", "\ud800"])
+@pytest.mark.parametrize("name", ["stream", "url"])
+def test_settings_that_nothing_can_hold_are_refused(demo, send, name, text):
+    """NUL and half a character: 422 with their place, not an error of ours."""
+    settings = {"stream": "payflow.demo", name: f"redis://{text}/0"}
+
+    status, said = send("POST", f"{_DEMO}test/", {"settings": settings}, may=(_VIEW, _CHANGE))
+
+    assert status == 422
+    assert said["errors"][0]["pointer"] == f"/settings/{name}"
+
+
 def test_a_test_that_hangs_ends_and_others_are_told_to_wait(demo, monkeypatch):
     """A person waits seconds, not for ever; two hanging tests leave the other threads alone."""
     go_on = threading.Event()
