@@ -15,6 +15,10 @@ from payflow.lib.pages.display import DASH, MINUS
 
 _TICK_MINUTES: Final = (1, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1440, 2880, 10_080, 43_200)
 _MOST_TICKS: Final = 8
+#: units that stand at each name of a value axis; of others there is no room for
+_ON_AXIS: Final = frozenset({"%", "s", "min"})
+#: units of spans, which tenths are exact enough for
+_SPANS: Final = frozenset({"s", "min"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,9 @@ def value_scale(values: Sequence[float], *, unit: str, floor: float | None) -> S
     """
     lowest = min([*values, 0.0 if floor is None else floor])
     highest = max(values, default=lowest)
-    step = _round_step(max(highest - lowest, abs(highest) * 1e-3, 1e-6) / 5)
+    # where nothing is above zero, from 0 to 1: no steps that are only made of decimals
+    widest = max(highest - lowest, abs(highest) * 1e-3) or 5.0
+    step = _round_step(max(widest, 1e-6) / 5)
     first = math.floor(lowest / step + 1e-9)
     last = max(first + 1, math.ceil(highest / step - 1e-9))
     if unit == "%" and highest <= 100 < last * step:
@@ -63,11 +69,13 @@ def _round_step(least: float) -> float:
 
 
 def value_text(value: float | None, unit: str = "") -> str:
-    """`83.6 %`, `1,204 ms`, `12.5`: three digits that count, an en dash for unknown."""
+    """`83.6 %`, `1,204 ms`, `0.8 s`, `12.5`: what counts of it, an en dash for unknown."""
     if value is None:
         return DASH
     if unit == "%":
         digits = 2 if 0 < abs(value) < 1 else 1
+    elif unit in _SPANS and abs(value) >= 0.1:
+        digits = 1 if abs(value) < 10 else 0
     elif value == int(value) or abs(value) >= 100:
         digits = 0
     else:
@@ -85,7 +93,7 @@ def tick_text(value: float, scale: Scale, unit: str) -> str:
         digits = 1 if value != int(value) else 0
         return f"{value:,.{digits}f}{letter}".replace("-", MINUS)
     text = f"{value:,.{digits}f}".replace("-", MINUS)
-    return f"{text} %" if unit == "%" else text
+    return f"{text} {unit}" if unit in _ON_AXIS else text
 
 
 def time_ticks(since: datetime, until: datetime) -> list[Tick]:

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payflow.lib.pages.axes import interval_text, span_of_time, time_ticks, value_scale, value_text
+from payflow.lib.pages.axes import (
+    interval_text,
+    span_of_time,
+    tick_text,
+    time_ticks,
+    value_scale,
+    value_text,
+)
 from payflow.lib.pages.charts import Line, Mark, line_chart, sparkline
 
 _START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
@@ -58,6 +65,9 @@ def test_percents_end_at_a_hundred(values, floor):
         (0.123, "%", "0.12 %"),
         (0.0, "%", "0.0 %"),
         (1204.4, "ms", "1,204 ms"),
+        (0.9, "s", "0.9 s"),
+        (76.3, "s", "76 s"),
+        (0.0, "min", "0 min"),
         (12.34, "", "12.3"),
         (0.0123, "", "0.012"),
         (-3.0, "", "−3"),  # noqa: RUF001  the sign that pages print
@@ -160,3 +170,10 @@ def test_an_interval_has_its_day_unless_it_is_today():
     assert interval_text(_START, 300) == "2 Mar 10:00"
     assert interval_text(_START, 86_400) == "2 Mar"
     assert span_of_time(_START, _START + timedelta(hours=2)) == "Mon 2 Mar, 10:00 – 12:00"  # noqa: RUF001
+
+
+def test_an_axis_of_zeros_has_whole_steps_and_their_unit():
+    """Nothing has lag: 0 s and 1 s, no steps of millionths."""
+    scale = value_scale([0.0, 0.0], unit="s", floor=None)
+
+    assert [tick_text(tick, scale, "s") for tick in scale.ticks] == ["0 s", "1 s"]
