@@ -18,7 +18,7 @@ from ingestion.models import Batch, Drainer, Partition
 from ingestion.partitions import lag_is_known
 from ingestion.source_models import SourceConnection
 from payflow.lib.event_id import first_id_at
-from payflow.lib.pages.display import count, list_url, row_url, span
+from payflow.lib.pages.display import count, list_url, row_url, sentence, span
 
 #: without a batch for so long a source that did send is called silent
 SILENT: Final = timedelta(minutes=10)
@@ -128,7 +128,7 @@ def _paused(source: Source, *, now: datetime) -> Attention | None:
         return None
     since = span((now - source.paused_at).total_seconds())
     reason = source.paused_reason or "No reason was given."
-    return _about(source, "info", "pause_circle", f"{source} is paused for {since}", reason)
+    return _about(source, "info", "pause_circle", f"{source} has been paused for {since}", reason)
 
 
 def _connections(now: datetime) -> dict[int, list[SourceConnection]]:
@@ -149,11 +149,12 @@ def _unconnected(
         return None
     first = min(failing, key=lambda row: row.failing_since or now)
     since = span((now - (first.failing_since or now)).total_seconds())
+    text = f"{sentence(first.error)} It is tried again; nothing is lost."
     if len(failing) == len(rows):
-        title = f"{source} is not connected for {since}"
-        return _about(source, "bad", "link_off", title, first.error)
-    title = f"{len(failing)} of {len(rows)} workers cannot reach {source} for {since}"
-    return _about(source, "warn", "link_off", title, first.error)
+        title = f"{source} has not been connected for {since}"
+        return _about(source, "bad", "link_off", title, text)
+    title = f"{len(failing)} of {len(rows)} workers have not reached {source} for {since}"
+    return _about(source, "warn", "link_off", title, text)
 
 
 def _unreached(source: Source, rows: Sequence[Partition], *, now: datetime) -> Attention | None:

@@ -24,6 +24,7 @@ from payflow.lib.pages.display import (
     mono,
     pill,
     row_link,
+    sentence,
     span,
     text_or_dash,
 )
@@ -72,19 +73,27 @@ def notices(row: Partition) -> list[Notice]:
                 kind="warn",
                 icon="pause_circle",
                 title=joined(["Paused by a person since", moment(row.stopped_at)]),
-                text=f"{reason} Its messages wait at the broker.",
+                text=f"{sentence(reason)} Its messages wait at the broker.",
             )
         )
-    if row.last_error and row.state != Partition.State.STOPPED:
+    if _is_failing(row):
         found.append(
             Notice(
                 kind="warn",
                 icon="warning",
                 title="The last error",
-                text=f"{row.last_error} ({_ago(row)}). Nothing was lost: it is tried again.",
+                text=f"{sentence(row.last_error)} Seen {_ago(row)}; nothing was lost, and it is "
+                "tried again.",
             )
         )
     return found
+
+
+def _is_failing(row: Partition) -> bool:
+    """Whether something went wrong that no commit has come after."""
+    if not row.last_error or row.state == Partition.State.STOPPED:
+        return False
+    return not (row.committed_at and row.last_error_at and row.committed_at > row.last_error_at)
 
 
 def _choice(row: Partition) -> str:

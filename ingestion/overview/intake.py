@@ -15,10 +15,12 @@ from django.db.models import Sum
 from configuration.causes import Cause, causes_near
 from configuration.models import Source
 from deadletter.models import FailureGroup
+from ingestion.connections import SEEN_LASTS_S
 from ingestion.models import Batch, IngestionWindow, Partition
 from ingestion.overview.query import rows
 from ingestion.overview.spans import Span
 from ingestion.partitions import lag_is_known
+from ingestion.source_models import SourceConnection
 from metrics.buckets import quantile
 from payflow.lib.event_id import first_id_at
 
@@ -101,6 +103,8 @@ class SourceLag:
     seconds: float | None
     partitions: int
     stopped: int
+    #: no worker that is alive reaches its broker
+    is_cut_off: bool = False
 
 
 def read_rate(now: datetime) -> float:
@@ -179,7 +183,17 @@ def read_lag(now: datetime) -> list[SourceLag]:
     for partition in waiting.order_by("pk"):
         sources[partition.source].append(partition)
     lags = [_lag(source, partitions, now=now) for source, partitions in sources.items()]
+    cut_off = _cut_off(now)
+    for lag in lags:
+        lag.is_cut_off = lag.source.pk in cut_off
     return sorted(lags, key=lambda lag: -math.inf if lag.seconds is None else -lag.seconds)
+
+
+def _cut_off(now: datetime) -> set[int]:
+    """Sources that every worker which tries to reach them fails to."""
+    recent = SourceConnection.objects.filter(seen_at__gt=now - timedelta(seconds=SEEN_LASTS_S))
+    found = recent.values_list("source_id", "connected_since")
+    return {source for source, _ in found} - {source for source, since in found if since}
 
 
 def _lag(source: Source, partitions: Sequence[Partition], *, now: datetime) -> SourceLag:

@@ -274,7 +274,9 @@ def _waiting(row: Source) -> list[tuple[str, Any]]:
     summary: Summary = summaries_of([row.pk], now=timezone.now())[row.pk]
     halted = summary.stopped + summary.paused
     return [
-        ("Partitions", f"{count(summary.partitions)}, {count(halted)} of them stand still"),
+        ("Partitions", f"{count(summary.partitions)}, of which {count(halted)} stand still")
+        if halted
+        else ("Partitions", count(summary.partitions)),
         ("Events waiting", count(summary.lag_events)),
     ]
 

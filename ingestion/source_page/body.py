@@ -22,7 +22,7 @@ from ingestion.source_page.partition_rows import MOST_ROWS, action_url, partitio
 from ingestion.source_page.reading import Summary, summaries_of
 from ingestion.source_page.state import connection_text, health_of, next_try
 from payflow.lib.pages.detail import Button
-from payflow.lib.pages.display import count, joined, list_url, moment, row_url, span
+from payflow.lib.pages.display import count, joined, list_url, moment, row_url, sentence, span
 
 REFRESH_S: Final = 5
 _ERRORS: Final = 8
@@ -85,7 +85,7 @@ def _wanted(
                 kind="warn",
                 icon="pause_circle",
                 title=joined(["Paused since", moment(source.paused_at)]),
-                text=f"{_sentence(reason)} {_waits(summary)}",
+                text=f"{sentence(reason)} {_waits(summary)}",
             )
         )
     return sorted(found, key=lambda item: item.kind != "bad")
@@ -105,7 +105,7 @@ def _not_connected(summary: Summary, *, now: datetime) -> list[Wanted]:
         return []
     first = min(failing, key=lambda row: row.failing_since or now)
     others = len(summary.connections) - len(failing)
-    who, safe = "Not connected", f"Partitions wait and lose nothing: {_waits(summary)}"
+    who, safe = "Not connected", f"Nothing is lost. {_waits(summary)}"
     if others:
         safe = "The others read on, and nothing is lost."
         who = f"{len(failing)} of {len(summary.connections)} workers are not connected"
@@ -114,7 +114,7 @@ def _not_connected(summary: Summary, *, now: datetime) -> list[Wanted]:
             kind="warn" if others else "bad",
             icon="link_off",
             title=joined([f"{who} since", moment(first.failing_since)]),
-            text=f"{_sentence(first.error)} {safe} {next_try(first.retry_at, now=now)}",
+            text=f"{sentence(first.error)} {safe} {next_try(first.retry_at, now=now)}",
         )
     ]
 
@@ -129,7 +129,7 @@ def _stopped(request: HttpRequest, source: Source) -> list[Wanted]:
             title=joined(
                 [f"Partition {row.label or row.name} stopped itself at", moment(row.stopped_at)]
             ),
-            text=f"{_sentence(row.stopped_reason)} Nothing is skipped until a person decides.",
+            text=f"{sentence(row.stopped_reason)} Nothing is skipped until a person decides.",
             buttons=_decisions(row) if may_change and source.broker_type != "file" else (),
         )
         for row in rows.order_by("-stopped_at", "pk")[:_STOPPED]
@@ -142,10 +142,3 @@ def _decisions(row: Partition) -> list[Button]:
         Button(label="Seek…", url=action_url("seek", row), icon="fast_rewind"),
         Button(label="Resume…", url=action_url("resume", row), icon="play_arrow"),
     ]
-
-
-def _sentence(text: str) -> str:
-    """With a capital and its full stop; what libraries say has neither."""
-    said = text.strip() or "No reason is known"
-    said = said[0].upper() + said[1:]
-    return said if said.endswith((".", "!", "?")) else f"{said}."

@@ -55,7 +55,8 @@ _KINDS: Final = {"schema": "Schema", "metrics": "Metric rules", "compliance": "C
 
 def lag_chart(source: Source, *, partitions: int, now: datetime) -> SafeString | None:
     """Seconds (or minutes) that the oldest event had waited; None where nothing was noted yet."""
-    length, step_s = _SHORT if partitions > _MANY else _LONG
+    is_new = source.created_at > now - _SHORT[0]
+    length, step_s = _SHORT if is_new or partitions > _MANY else _LONG
     last = datetime.fromtimestamp(now.timestamp() // step_s * step_s, UTC)
     starts = [
         last - length + timedelta(seconds=step_s) * (n + 1)
@@ -82,7 +83,7 @@ def lag_chart(source: Source, *, partitions: int, now: datetime) -> SafeString |
         label=f"Lag of {source.name} by time",
         unit=unit,
         marks=_marks(source, since=starts[0], until=until),
-        marks_are="paused, resumed, moved or changed",
+        marks_are="paused, resumed, moved, changed or activated",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -17,7 +17,17 @@ from ingestion.models import Partition
 from ingestion.partition_page import is_leased, state_pill
 from ingestion.partitions import lag_is_known
 from ingestion.source_page.reading import RATE_S, Summary
-from payflow.lib.pages.display import UNKNOWN, count, joined, moment, mono, rate, row_url, span
+from payflow.lib.pages.display import (
+    UNKNOWN,
+    count,
+    joined,
+    moment,
+    mono,
+    pill,
+    rate,
+    row_url,
+    span,
+)
 
 #: more than these are on the list of partitions
 MOST_ROWS: Final = 64
@@ -25,6 +35,7 @@ MOST_ROWS: Final = 64
 _RECENT_S: Final = 60
 _POSITION: Final = 16
 _OWNER: Final = 18
+_NOT_CONNECTED: Final = pill("bad", "Not connected", "link_off")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +74,24 @@ def partition_rows(
         order = ("-state", "-committed_at", "pk")
     rows = Partition.objects.filter(source=source).order_by(*order)[:MOST_ROWS]
     may_change = request.user.has_perm("ingestion.change_partition")
+    cut_off = {connection.owner for connection in summary.failing}
     found = []
     for row in rows:
         row.source = source
-        found.append(_row(row, summary, now=now, may_change=may_change))
+        state = _NOT_CONNECTED if _waits_for(row, cut_off) else state_pill(row)
+        found.append(_row(row, summary, state=state, now=now, may_change=may_change))
     return found
 
 
-def _row(row: Partition, summary: Summary, *, now: datetime, may_change: bool) -> Row:
+def _waits_for(row: Partition, cut_off: Collection[str]) -> bool:
+    """Whether its reader is one of those that do not reach the broker."""
+    is_read = row.state == Partition.State.ACTIVE and is_leased(row)
+    return is_read and row.leased_by in cut_off and not row.source.paused_at
+
+
+def _row(
+    row: Partition, summary: Summary, *, state: SafeString, now: datetime, may_change: bool
+) -> Row:
     lag_events: SafeString | str = UNKNOWN
     lag_time: SafeString | str = UNKNOWN
     if lag_is_known(row, now=now):
@@ -78,7 +99,7 @@ def _row(row: Partition, summary: Summary, *, now: datetime, may_change: bool) -
     return Row(
         name=row.label or row.name,
         url=row_url("ingestion.partition", row.pk),
-        state=state_pill(row),
+        state=state,
         is_bad=row.state == Partition.State.STOPPED,
         rate=rate(summary.messages.get(row.pk, 0) / RATE_S),
         position=_position(row.position),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -84,4 +85,5 @@ def next_try(retry_at: datetime | None, *, now: datetime) -> str:
         return "It is tried again."
     if retry_at <= now:
         return "It is being tried again."
-    return f"Next try in {span((retry_at - now).total_seconds())}."
+    seconds = math.ceil((retry_at - now).total_seconds())
+    return f"Next try in {span(seconds) if seconds >= 10 else f'{seconds} s'}."

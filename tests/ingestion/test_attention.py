@@ -117,10 +117,10 @@ def test_a_source_that_is_not_connected_says_since_when_and_why(ready):
         list(Partition.objects.select_related("source")), now=timezone.now()
     )
 
-    assert (item.kind, item.title) == ("bad", "demo is not connected for 5 min 00 s")
-    assert item.text == "no route to first"
+    assert (item.kind, item.title) == ("bad", "demo has not been connected for 5 min 00 s")
+    assert item.text == "No route to first. It is tried again; nothing is lost."
     _connection("second", failing_s=4)
-    assert _titles() == ["1 of 2 workers cannot reach demo for 5 min 00 s"]
+    assert _titles() == ["1 of 2 workers have not reached demo for 5 min 00 s"]
     SourceConnection.objects.filter(owner="first").delete()
     assert _titles() == ["Nobody reads demo"]
 

@@ -79,12 +79,12 @@ def rate(per_second: float) -> str:
 
 
 def span(seconds: float | None) -> str:
-    """`0.8 s`, `21 s`, `4 min 05 s`, `1 h 08 min`, `3 d 4 h`."""
+    """`0 s`, `0.8 s`, `21 s`, `4 min 05 s`, `1 h 08 min`, `3 d 4 h`."""
     if seconds is None:
         return DASH
     whole = int(seconds)
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f} s" if seconds else "0 s"
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
@@ -92,6 +92,13 @@ def span(seconds: float | None) -> str:
     if whole < 86_400:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def sentence(text: str) -> str:
+    """With a capital and its full stop; what people and libraries say has often neither."""
+    said = text.strip() or "No reason is known"
+    said = said[0].upper() + said[1:]
+    return said if said.endswith((".", "!", "?")) else f"{said}."
 
 
 def size(number: int) -> str:

@@ -57,8 +57,25 @@ def test_a_source_that_cannot_be_reached_says_why_since_when_and_what_next(
     page = look(_url(demo))
 
     assert "Not connected since" in page
-    assert "The hub payments is not there. Partitions wait and lose nothing" in page
-    assert "2 events wait at the broker, the oldest for 0.6 s. Next try in" in page
+    assert "The hub payments is not there. Nothing is lost. 2 events wait" in page
+    assert "2 events wait at the broker, the oldest for 0.6 s. Next try in 9 s." in page
+
+
+def test_a_partition_whose_reader_is_cut_off_does_not_say_that_it_runs(
+    demo, partition, connected, look
+):
+    """Those that another worker reads do run."""
+    partition("0")
+    connected("worker-1", connected_since=None, failing_since=timezone.now(), error="no route")
+    alone = look(_url(demo))
+    partition("1", leased_by="worker-2")
+    connected("worker-2")
+
+    both = look(_url(demo))
+
+    assert "Running" not in alone.partition("Lag by time")[0]
+    assert "link_off Not connected" in both.partition("Lag, events")[2]
+    assert "Running" in both.partition("Last commit")[2]
 
 
 def test_one_worker_without_a_connection_is_a_warning(demo, partition, connected, look):
@@ -168,7 +185,7 @@ def test_marks_tell_what_people_did(demo, partition, minutes, look):
 
     page = look(_url(demo))
 
-    assert "paused, resumed, moved or changed" in page
+    assert "paused, resumed, moved, changed or activated" in page
 
 
 def test_errors_are_counted_and_escaped(demo, look):
