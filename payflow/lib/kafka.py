@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
@@ -85,6 +86,8 @@ PRODUCER_PROPERTIES: Final = frozenset(
 #: properties whose value is a secret, so that only a reference may stand there
 SECRET_PROPERTIES: Final = frozenset({"sasl.oauthbearer.client.secret"})
 
+#: what the library adds about itself: other words at each attempt for the same trouble
+_STATE: Final = re.compile(r" \(after \d+ms in state [^()]*(\([^()]*\)[^()]*)*\)")
 _AUTHENTICATION: Final = frozenset(
     {
         KafkaError._AUTHENTICATION,  # noqa: SLF001  the names of librdkafka's own errors
@@ -180,7 +183,7 @@ class Troubles:
     def describe(self, error: KafkaError | None = None) -> str:
         """The most telling of all, else `error`, in librdkafka's words: no secret is in them."""
         telling = self._refused or self._last or self._down or error
-        return telling.str() if telling is not None else "no broker answers"
+        return _STATE.sub("", telling.str()) if telling is not None else "no broker answers"
 
 
 def client_configuration(target: KafkaTarget, *, properties: frozenset[str]) -> dict[str, Any]:

@@ -152,10 +152,10 @@ class KafkaPublisher(Publisher):
             text = f"A message is larger than topic {topic} takes (max.message.bytes)."
             return MessageTooLarge(text)
         if code in _FULL:
-            return BackPressure(f"Topic {topic}: {self._troubles.describe(error)}")
+            return BackPressure(f"Topic {topic}: {self._troubles.describe(error)}.")
         if code in _REFUSED:
             return SourceUnavailable(f"Topic {topic}: {_REFUSED[code]}.")
-        return SourceUnavailable(f"Topic {topic}: {self._troubles.describe(error)}")
+        return SourceUnavailable(f"Topic {topic}: {self._troubles.describe(error)}.")
 
     def _open(self) -> Producer:
         self._troubles = Troubles()
