@@ -29,9 +29,9 @@ _KNOWN: Final[Mapping[str, Broker]] = {
         log="hub",
         noun="hub",
         example="""\
-connection_string: env:EVENT_HUBS_CONNECTION    # or namespace: name.servicebus.windows.net
+connection_string: env:EVENT_HUBS_CONNECTION_STRING  # or namespace: NAME.servicebus.windows.net
 hub: payments
-consumer_group: payflow                         # one that nobody else reads with
+consumer_group: payflow                              # one that nobody else reads with
 """,
     ),
     "kafka": Broker(

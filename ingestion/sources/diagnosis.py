@@ -69,6 +69,8 @@ def look_up(host: str, port: int) -> str:
             f"The name {host} is not known here: look for a typing error, or for DNS in between."
         ) from exc
     addresses = sorted({str(entry[4][0]) for entry in found})
+    if addresses == [host]:
+        return f"{host} is an address, no name."
     return f"{host} is {', '.join(addresses[:3])}."
 
 

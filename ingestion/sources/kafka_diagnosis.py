@@ -128,7 +128,7 @@ class _Probe:
             raise StepFailed(self._why(first_words(exc))) from exc
         name = self._settings.sasl_username
         who = f"to {name}" if name else "without a user name"
-        return f"The cluster answers {who}; it has {len(brokers):,} brokers."
+        return f"The cluster answers {who}; brokers: {len(brokers):,}."
 
     def _open(self, configuration: dict[str, Any]) -> Consumer:
         try:
