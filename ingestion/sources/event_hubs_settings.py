@@ -12,6 +12,12 @@ from payflow.lib.references import REFERENCE
 
 TRANSPORTS = ("amqp", "websockets")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)+\Z")
+#: Azure's public and national clouds, private endpoints too: a token of our identity is shown there
+_AZURE = (
+    ".servicebus.windows.net",
+    ".servicebus.chinacloudapi.cn",
+    ".servicebus.usgovcloudapi.net",
+)
 _NAME = re.compile(r"[\w.-]+\Z", re.ASCII)
 
 
@@ -46,8 +52,9 @@ def parse_settings(settings: Mapping[str, Any]) -> EventHubsSettings:
     if parsed.connection_string and not REFERENCE.match(parsed.connection_string):
         rule = "it holds a key, so it must be a reference: env:NAME or keyvault:NAME"
         reader.refuse("connection_string", rule, secret=True)
-    if parsed.namespace and not _HOST.match(parsed.namespace):
-        reader.refuse("namespace", "it must be a host name, NAME.servicebus.windows.net")
+    is_azure = _HOST.match(parsed.namespace) and parsed.namespace.lower().endswith(_AZURE)
+    if parsed.namespace and not is_azure:
+        reader.refuse("namespace", f"it must be a host name, NAME{' or NAME'.join(_AZURE)}")
     if parsed.hub and not _NAME.match(parsed.hub):
         reader.refuse("hub", "it must be of letters, digits and . _ -")
     if parsed.consumer_group != "$Default" and not _NAME.match(parsed.consumer_group):

@@ -25,7 +25,11 @@ DEFAULT_PORT: Final = 9092
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:]+\]|[\w.-]+)(:(\d{1,5}))?", re.ASCII)
 _EVENT_HUBS: Final = ".servicebus.windows.net"
 _ALLOWED: Final = SHARED_PROPERTIES | CONSUMER_PROPERTIES | PRODUCER_PROPERTIES
+#: a client needs one that answers
+_MAX_SERVERS: Final = 32
 _OAUTH: Final = "sasl.oauthbearer."
+#: our secret is sent there
+_TOKEN_URL: Final = re.compile(r"https://[^@\s]+")
 _OWN: Final = "it is a secret of payflow itself"
 
 #: why a property that people would try is not passed on
@@ -179,6 +183,9 @@ def _check_names(reader: SettingsReader, parsed: KafkaSettings) -> None:
         reader.refuse(
             "bootstrap_servers", "it must be host:port, or several with commas", secret=True
         )
+    if len(parsed.servers) > _MAX_SERVERS:
+        rule = f"it must be at most {_MAX_SERVERS} servers"
+        reader.refuse("bootstrap_servers", rule, secret=True)
     if parsed.topic and not (
         re.fullmatch(r"[A-Za-z0-9._-]+", parsed.topic) and parsed.topic not in (".", "..")
     ):
@@ -232,6 +239,10 @@ def _check_oauth(reader: SettingsReader, parsed: KafkaSettings) -> None:
         if _OAUTH + name not in parsed.properties:
             message = f"{_OAUTH}{name} is missing; OAUTHBEARER needs it."
             reader.refuse_inside("properties", _OAUTH + name, message)
+    url = parsed.properties.get(f"{_OAUTH}token.endpoint.url")
+    if url is not None and not _TOKEN_URL.fullmatch(str(url)):
+        message = f"{_OAUTH}token.endpoint.url must be https://.. without a user."
+        reader.refuse_inside("properties", f"{_OAUTH}token.endpoint.url", message)
     if parsed.properties.get(f"{_OAUTH}method") != "oidc":
         message = f"{_OAUTH}method must be oidc: payflow gets its tokens from an OIDC server."
         reader.refuse_inside("properties", f"{_OAUTH}method", message)

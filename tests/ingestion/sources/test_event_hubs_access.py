@@ -217,6 +217,8 @@ def test_settings_have_defaults():
         ({"connection_string": None}, "connection_string", "or namespace"),
         ({"namespace": "x.servicebus.windows.net"}, "namespace", "give it or connection_string"),
         ({"connection_string": None, "namespace": "sb://x/"}, "namespace", "must be a host name"),
+        ({"connection_string": None, "namespace": "evil.example.com"}, "namespace",
+         "must be a host name, NAME.servicebus.windows.net or"),
         ({"hub": "a/b"}, "hub", "hub is 'a/b'; it must be of letters"),
         ({"hub": ""}, "hub", "must be a text"),
         ({"consumer_group": "a b"}, "consumer_group", "it must be $Default or of letters"),

@@ -58,6 +58,7 @@ def test_what_goes_together_passes(settings: dict[str, Any]):
         ({**PLAIN, "bootstrap_servers": "a b"}, "bootstrap_servers", "host:port"),
         ({**PLAIN, "bootstrap_servers": "a:99999"}, "bootstrap_servers", "host:port"),
         ({**PLAIN, "bootstrap_servers": "a:9092,,b"}, "bootstrap_servers", "host:port"),
+        ({**PLAIN, "bootstrap_servers": "a," * 32 + "a"}, "bootstrap_servers", "at most 32"),
         ({**PLAIN, "topic": "a/b"}, "topic", "letters, digits"),
         ({**PLAIN, "topic": ".."}, "topic", "letters, digits"),
         ({**PLAIN, "security_protocol": "SSL"}, "security_protocol", "one of plaintext"),
@@ -127,6 +128,17 @@ def test_oauth_names_every_property_that_is_missing():
 
     missing = {problem.pointer.rpartition(".oauthbearer.")[2] for problem in caught.value.problems}
     assert missing == {"method", "client.id", "client.secret", "token.endpoint.url"}
+
+
+@pytest.mark.parametrize("url", ["http://169.254.169.254/", "https://u:hunter2@idp/", "ldap://x"])
+def test_a_client_secret_goes_by_tls_to_a_plain_address(url: str):
+    """Whoever listens on the way, and other servers near payflow, get nothing."""
+    name = "sasl.oauthbearer.token.endpoint.url"
+
+    with pytest.raises(ConfigurationError, match="must be https://") as caught:
+        parse_settings({**OAUTH, "properties": {**OAUTH["properties"], name: url}})
+
+    assert "hunter2" not in str(caught.value)
 
 
 def test_each_end_gets_its_own_properties(monkeypatch: pytest.MonkeyPatch):
