@@ -20,6 +20,7 @@ from payflow.lib.errors import ConfigurationError, Problem
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NO_SETTINGS: Final = "a source of files has none: the command that reads a file names it"
+_MEANWHILE: Final = "somebody else has changed them meanwhile: open this page anew"
 #: what stands between :// and @ in an address: a user and a password
 _CREDENTIALS: Final = re.compile(r"://[^@/\s]*@")
 #: a setting that is not there; null would be one
@@ -117,12 +118,17 @@ def make(document: SourceDocument, *, by: User | None = None) -> Source:
 
 
 def change_settings(
-    source: Source, settings: Mapping[str, Any], *, by: User | None = None
+    source: Source,
+    settings: Mapping[str, Any],
+    *,
+    by: User | None = None,
+    serial: int | None = None,
 ) -> list[str]:
     """Connect to the same log in another way; the names of the settings that changed.
 
     Workers take them within a second, under a higher `settings_serial`. Raises ConfigurationError
-    when they are wrong or name another log: nothing changes then.
+    when they are wrong or name another log, or when the serial is no longer `serial`, that of the
+    settings that were changed here: nothing changes then.
     """
     with transaction.atomic():
         row = Source.objects.select_for_update().get(pk=source.pk)
@@ -136,6 +142,8 @@ def change_settings(
             return []
         if row.broker_type == "file":
             raise ConfigurationError(Problem(pointer="/settings", message=_NO_SETTINGS))
+        if serial not in (None, row.settings_serial):
+            raise ConfigurationError(Problem(pointer="/settings", message=_MEANWHILE))
         validators.validate_settings_change(row.broker_type, row.settings, settings)
         Source.objects.filter(pk=row.pk).update(
             settings=settings, settings_serial=F("settings_serial") + 1

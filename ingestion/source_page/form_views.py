@@ -75,13 +75,18 @@ class FormViews(PageAdmin):
         if row.broker_type == "file":
             raise PermissionDenied
         if request.method != "POST":
-            form = SettingsForm(initial={"settings": settings_text(row.settings)})
+            form = SettingsForm(
+                initial={"settings": settings_text(row.settings), "serial": row.settings_serial}
+            )
             return self._settings_page(request, row, form)
         form = SettingsForm(request.POST)
         if form.is_valid():
             try:
                 changed = sources.change_settings(
-                    row, form.cleaned_data["settings"][0], by=cast("User", request.user)
+                    row,
+                    form.cleaned_data["settings"][0],
+                    by=cast("User", request.user),
+                    serial=form.cleaned_data["serial"],
                 )
             except ConfigurationError as exc:
                 form.refuse(exc)

@@ -54,6 +54,8 @@ class SettingsForm(forms.Form):
     """Other settings of a source."""
 
     settings = SettingsField(begins="stream: ..", max_length=MAX_SETTINGS)
+    #: of the settings that stood in the form
+    serial = forms.IntegerField(required=False)
 
     def refuse(self, error: ConfigurationError) -> None:
         """Each problem at its field, with the line that it stands on."""

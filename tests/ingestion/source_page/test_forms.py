@@ -131,6 +131,21 @@ def test_settings_change_and_say_which(demo, staff):
     assert AuditEntry.objects.get(action="changed settings").actor is not None
 
 
+def test_of_two_who_change_settings_the_second_is_told(demo, staff):
+    """Nobody takes back unseen what somebody else has just changed."""
+    client = staff(*_ALL)
+    url = reverse("admin:configuration_source_settings", args=[demo.pk])
+    form = {"settings": "stream: payflow.demo\npartitions: 4\nlinger_ms: 40\n", "serial": "0"}
+
+    assert 'name="serial" value="0"' in client.get(url).content.decode()
+    first = client.post(url, form)
+    second = client.post(url, {**form, "settings": "stream: payflow.demo\npartitions: 4\n"})
+
+    assert (first.status_code, second.status_code) == (302, 422)
+    assert "somebody else has changed them" in text_of(second.content.decode())
+    assert Source.objects.get(name="demo").settings["linger_ms"] == 40
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
