@@ -73,6 +73,8 @@ class EventHubsConsumer(MessageConsumer):
         self._turns: deque[str] = deque()
         #: why partitions were released, to be told by the next `consume_batch`
         self._ended: deque[PositionLost | PartitionTaken] = deque()
+        #: partitions of the hub, as it said last
+        self._there: list[str] = []
 
     # --- connection ------------------------------------------------------------------------------
 
@@ -81,11 +83,13 @@ class EventHubsConsumer(MessageConsumer):
         hub = HubConnection(self._settings, consumer_group=self._settings.consumer_group)
         try:
             hub.open()
-            hub.partitions()
+            self._there = hub.partitions()
         except SourceUnavailable:
             hub.close()
             raise
         self._hub = hub
+        for partition in self._readings.keys() - set(self._there):
+            self._end(_no_such_partition(partition))
 
     def disconnect(self) -> None:
         for reading in self._readings.values():
@@ -112,7 +116,12 @@ class EventHubsConsumer(MessageConsumer):
 
     def partitions(self) -> list[str]:
         with self._connected() as hub:
-            return hub.partitions()
+            self._there = hub.partitions()
+        return self._there
+
+    def _has(self, partition: str) -> bool:
+        """Asked before a hub is asked about a partition: its answer would cost the connection."""
+        return partition in self._there or partition in self.partitions()
 
     def first_position(self, partition: str) -> str:
         return self.bounds(partition).first
@@ -127,6 +136,8 @@ class EventHubsConsumer(MessageConsumer):
             broker_offset=checkpoint.broker_offset,
         )
         with self._connected() as hub:
+            if not self._has(checkpoint.partition):
+                raise _no_such_partition(checkpoint.partition)
             self._check(hub, reading)
         self._readings[checkpoint.partition] = reading
         self._turns.append(checkpoint.partition)
@@ -333,10 +344,17 @@ class EventHubsConsumer(MessageConsumer):
 
     def _look(self, partition: str) -> PartitionLook:
         with self._connected() as hub:
-            return hub.look(partition)
+            if self._has(partition):
+                return hub.look(partition)
+        raise SourceUnavailable(f"The hub has no partition {partition}.")
 
     def diagnose(self) -> list[ConnectionStep]:
         return diagnose_hub(self._settings)
+
+
+def _no_such_partition(partition: str) -> PositionLost:
+    detail = "The hub has no such partition any more: was it made anew?"
+    return PositionLost(partition=partition, lost=None, detail=detail)
 
 
 def _made_anew(reading: HubReading, look: PartitionLook) -> PositionLost:

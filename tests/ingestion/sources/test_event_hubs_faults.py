@@ -8,8 +8,9 @@ import time
 import pytest
 
 from ingestion.sources import event_hubs
+from ingestion.sources.base import Checkpoint
 from payflow.lib import event_hubs_connection
-from payflow.lib.errors import SourceUnavailable
+from payflow.lib.errors import PositionLost, SourceUnavailable
 from tests.ingestion.sources.contract import (
     all_bodies,
     drain,
@@ -145,3 +146,34 @@ def test_lag_asks_for_a_part_of_many_partitions_at_a_time(source: HubHarness, mo
     seen = [sum(lag.events for lag in consumer.lag().values()) for _ in range(3)]
 
     assert seen[-1] == 6
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_a_partition_that_is_gone_stops_alone(source: HubHarness, *, is_connected: bool):
+    """The hub was made anew with fewer partitions: the others are read on."""
+    source.load([b"0"], [b"1"])
+    consumer = source.connect()
+    for partition in ("0", "1"):
+        consumer.checkpoint(Checkpoint(partition=partition, position="1", sequence_number=1))
+    assert consumer.consume_batch(wait_s=0.1) is None
+    if not is_connected:
+        consumer.disconnect()
+    source.server.delete_hub(source.hub)
+    source.server.create_hub(source.hub, 1, [])
+    source.load([b"0", b"more"])
+
+    bodies: list[bytes] = []
+    lost: list[str] = []
+    deadline = time.monotonic() + 8
+    while not (lost and bodies) and time.monotonic() < deadline:
+        try:
+            bodies += read_through(consumer, 1)
+        except PositionLost as exc:
+            lost.append(exc.partition)
+
+    assert (bodies, lost) == ([b"more"], ["1"])
+    with pytest.raises(SourceUnavailable, match="no partition 1"):
+        consumer.bounds("1")
+    with pytest.raises(PositionLost, match="no such partition"):
+        consumer.checkpoint(Checkpoint(partition="1", position="1", sequence_number=1))
+    assert consumer.is_connected
