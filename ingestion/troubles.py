@@ -151,7 +151,9 @@ class Troubles:
 def _text(error: BaseException) -> str:
     """What went wrong; an error that is not ours may quote a payload, so it is only named."""
     if isinstance(error, PayflowError):
-        return str(error)
+        # a broker's own words may be in it, also such as no database can hold
+        words = str(error).replace("\0", "?")
+        return words.encode(errors="replace").decode()
     logger.error(
         "a broker's client failed",
         extra={

@@ -385,6 +385,20 @@ def test_a_partition_that_another_of_our_workers_took_is_dropped_without_a_word(
     assert errors("taken") == []
 
 
+def test_words_of_a_broker_that_nothing_can_hold_stop_no_drainer(start, broker, event):
+    """What a broker says is its own: it must not reach the database as an error of ours."""
+    start()
+    wait_until(lambda: held() == {"a", "b"})
+    broker.consume_errors.append(SourceUnavailable("no\0\ud800 route"))
+    wait_until(lambda: the("a").last_error != "", seconds=5)
+
+    broker.logs["a"] += bodies(event, 0, 3)
+    wait_until(lambda: stored() == 3)
+
+    assert (the("a").last_error, errors("connection")[0][1]) == ("no?? route",) * 2
+    assert the("a").lease_epoch == 1
+
+
 def test_a_foreign_reader_is_met_with_patience_and_named_at_the_second_time(start, broker, event):
     """Each time it takes the partition we wait longer, and say what helps."""
     start()
