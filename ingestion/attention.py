@@ -57,7 +57,7 @@ def _stopped(partitions: Iterable[Partition]) -> list[Attention]:
             kind="bad",
             icon="error",
             title=f"Partition {_name(partition)} of {partition.source} stopped{_how(partition)}",
-            text=partition.stopped_reason,
+            text=sentence(partition.stopped_reason),
             url=row_url("ingestion.partition", partition.pk),
             label="Open partition",
         )

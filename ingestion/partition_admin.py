@@ -100,15 +100,16 @@ class PartitionAdmin(ReadOnlyAdmin):
     def resume_view(self, request: HttpRequest, partition_id: int) -> HttpResponse:
         row = _changeable(request, partition_id)
         is_file = row.source.broker_type == "file"
+        is_paused = row.state == Partition.State.PAUSED
         confirmation = Confirmation(
             title=f"Resume {row}",
-            text="It is read on from the next message. If the cause is still there, it stops "
-            "again; nothing is skipped."
+            text="It is read on from the next message; nothing is skipped."
+            + ("" if is_paused else " If the cause is still there, it stops again.")
             + (" Then give the file to manage.py ingest_file again." if is_file else ""),
             label="Resume",
             back=row_url("ingestion.partition", row.pk),
             facts=[
-                ("Stopped", moment(row.stopped_at)),
+                ("Paused" if is_paused else "Stopped", moment(row.stopped_at)),
                 ("Why", partition_page.why_halted(row) or "it is not stopped"),
                 ("Next message", mono(row.position)),
                 ("Events waiting", count(row.lag_events)),

@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from configuration.models import Source
 from configuration.source_page import reads_by
 from ingestion.models import Partition
+from ingestion.partition_page import is_about_loss
 from ingestion.source_models import SourceError
 from ingestion.source_page.brokers import described
 from ingestion.source_page.figures import figures
@@ -137,8 +138,19 @@ def _stopped(request: HttpRequest, source: Source) -> list[Wanted]:
 
 
 def _decisions(row: Partition) -> list[Button]:
+    opened = Button(label="Open", url=row_url("ingestion.partition", row.pk))
+    if is_about_loss(row):  # resumed, it would find them lost again
+        return [
+            opened,
+            Button(
+                label="Go to earliest…",
+                url=f"{action_url('seek', row)}?to=earliest",
+                icon="fast_rewind",
+            ),
+            Button(label="Seek…", url=action_url("seek", row), icon="fast_rewind"),
+        ]
     return [
-        Button(label="Open", url=row_url("ingestion.partition", row.pk)),
+        opened,
         Button(label="Seek…", url=action_url("seek", row), icon="fast_rewind"),
         Button(label="Resume…", url=action_url("resume", row), icon="play_arrow"),
     ]
