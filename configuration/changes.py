@@ -39,13 +39,21 @@ def changes_between(since: datetime, until: datetime) -> list[Change]:
 
 
 def marks_of(
-    changes: Iterable[Change], *, since: datetime, until: datetime, more: str = ""
+    changes: Iterable[Change],
+    *,
+    since: datetime,
+    until: datetime,
+    more: str = "",
+    apart: float = _APART,
 ) -> list[Mark]:
-    """Marks on an axis; what lies too near is one, whose label counts and leads to `more`."""
+    """Marks on an axis; what lies too near is one, whose label counts and leads to `more`.
+
+    `apart`: the share of the axis between two of them, at least; more of it on a narrow chart.
+    """
     length = until - since
     heaps: list[list[Change]] = []
     for change in sorted(changes, key=lambda change: change.at):
-        if heaps and (change.at - heaps[-1][0].at) / length < _APART:
+        if heaps and (change.at - heaps[-1][0].at) / length < apart:
             heaps[-1].append(change)
         else:
             heaps.append([change])

@@ -26,6 +26,8 @@ _SHORT: Final = (timedelta(hours=1), 60)
 #: seconds of lag from which minutes read better
 _IN_MINUTES: Final = 180
 _MOST_ENTRIES: Final = 50
+#: share of the axis that a mark's label takes, at most: the chart has two thirds of the page
+_APART: Final = 0.22
 #: share of the greatest lag
 _WORTH_A_LINE: Final = 0.05
 _WORST: Final = """
@@ -117,7 +119,7 @@ def _lines(values: dict[int, list[float | None]], *, others: int, divisor: int) 
 def _marks(source: Source, *, since: datetime, until: datetime) -> list[Mark]:
     changes = [*_steered(source, since), *_moved(source, since), *_went_live(source, since)]
     trail = list_url("configuration.auditentry", q=source.name)
-    return marks_of(changes, since=since, until=until, more=trail)
+    return marks_of(changes, since=since, until=until, more=trail, apart=_APART)
 
 
 def _steered(source: Source, since: datetime) -> list[Change]:
