@@ -92,9 +92,10 @@ def failures_card(row: Source) -> Card:
     groups = apps.get_model("deadletter.FailureGroup").objects.filter(source=row)
     return Card(
         title="Failures",
+        sub="the largest groups",
         facts=[
             (row_link("deadletter.failuregroup", group.pk, str(group)), count(group.count))
-            for group in groups.order_by("-last_seen")[:5]
+            for group in groups.order_by("-count", "pk")[:5]
         ],
         empty="Every message was taken.",
         more=Button(label="All", url=list_url("deadletter.failuregroup", source__id__exact=row.pk)),
