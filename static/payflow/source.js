@@ -1,4 +1,5 @@
-// Sources: the test of a connection shows its steps in the page; a new source begins with an example.
+// Sources: the test of a connection shows its steps in the page; a new source begins with an example;
+// a seek follows what is written.
 (function () {
   "use strict";
 
@@ -64,6 +65,15 @@
     });
   }
 
+  // --- a seek: who writes a time or a position means that choice ---
+
+  function chosenBy(box) {
+    box.addEventListener("input", function () {
+      document.querySelector('input[name="to"][value="' + box.dataset.chosenBy + '"]').checked = true;
+    });
+  }
+
+  document.querySelectorAll("[data-chosen-by]").forEach(chosenBy);
   document.querySelectorAll("[data-test]").forEach(testing);
   document.querySelectorAll("[data-examples]").forEach(examples);
 })();
