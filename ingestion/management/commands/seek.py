@@ -36,8 +36,8 @@ class Command(BaseCommand):
     help = "Move a partition's checkpoint to the earliest or latest message, a time or a position."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("source")
-        parser.add_argument("partition")
+        parser.add_argument("source", help="its name")
+        parser.add_argument("partition", help="its number, as the page of the source lists it")
         parser.add_argument(
             "--to",
             required=True,
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--dry-run", action="store_true", help="only say what would be skipped or read again"
         )
-        parser.add_argument("--json", action="store_true")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         rows = Partition.objects.select_related("source")
