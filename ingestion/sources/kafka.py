@@ -37,7 +37,7 @@ from ingestion.sources.base import (
     MessageBatch,
     MessageConsumer,
 )
-from ingestion.sources.kafka_buffer import KafkaReading, place_and_error
+from ingestion.sources.kafka_buffer import KafkaReading, is_crowded, place_and_error
 from ingestion.sources.kafka_diagnosis import diagnose_kafka
 from ingestion.sources.kafka_group import GroupReports
 from ingestion.sources.kafka_look import TopicLook, explain, is_compacted
@@ -55,9 +55,6 @@ from payflow.lib.kafka import (
     library_logger,
 )
 
-#: in the buffers of all partitions together
-BUFFERED_BYTES: Final = 32 * 2**20
-BUFFERED_MESSAGES: Final = 60_000
 #: seconds that messages may wait while larger batches are handed out before them
 PATIENCE_S: Final = 3.0
 #: taken from the queue at once
@@ -106,10 +103,12 @@ class KafkaConsumer(MessageConsumer):
             self._consumer = Consumer(configuration, logger=library_logger)
             ask_cluster(self._consumer, self._troubles, topic=self._settings.topic)
             self._asked_compacted = False
-            self._look().partitions()
             for reading in self._readings.values():
                 reading.forget()
-                self._assign(reading)
+            self._end_missing()
+            for reading in self._readings.values():
+                if reading.trouble is None:
+                    self._assign(reading)
 
     def disconnect(self) -> None:
         consumer, self._consumer = self._consumer, None
@@ -131,11 +130,17 @@ class KafkaConsumer(MessageConsumer):
         return TopicLook(self._connected, self._settings.topic)
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self, *, harmless: frozenset[int] = frozenset()) -> Iterator[None]:
+        """Disconnects after an error: what was taken from the queue may be lost. A question about
+        one partition whose answer is a `harmless` one leaves the others as they are."""
         try:
             yield
         except KafkaException as exc:
-            raise self._unavailable(first_words(exc)) from exc
+            error = first_words(exc)
+            if error is None or error.code() not in harmless:
+                raise self._unavailable(error) from exc
+            text = explain(error, topic=self._settings.topic)
+            raise SourceUnavailable(f"Source {self._source}: {text}") from exc
         except SourceUnavailable as exc:
             self.disconnect()
             raise SourceUnavailable(f"Source {self._source}: {exc}") from exc
@@ -160,17 +165,22 @@ class KafkaConsumer(MessageConsumer):
     def checkpoint(self, checkpoint: Checkpoint) -> None:
         self.release(checkpoint.partition)
         reading = KafkaReading.start(checkpoint)
-        with self._translated():
-            if reading.number not in self._look().partitions():
-                raise kafka_loss.no_such_partition(
-                    partition=checkpoint.partition, topic=self._settings.topic
-                )
-            lost = self._lost(reading)
-            if lost is not None:
+        with self._translated(harmless=kafka_loss.LEADERLESS):
+            self._end_missing(reading)
+            if lost := reading.trouble or self._lost(reading):
                 raise lost
             self._assign(reading)
         self._readings[reading.number] = reading
         self._turns.append(reading.number)
+
+    def _end_missing(self, *others: KafkaReading) -> None:
+        """The topic was made anew with fewer partitions: what stood in the rest is gone."""
+        there = self._look().partitions()
+        for reading in (*self._readings.values(), *others):
+            if reading.number not in there and reading.trouble is None:
+                reading.trouble = kafka_loss.no_such_partition(
+                    partition=reading.checkpoint.partition, topic=self._settings.topic
+                )
 
     def _assign(self, reading: KafkaReading) -> None:
         place = TopicPartition(self._settings.topic, reading.number, reading.position)
@@ -196,7 +206,8 @@ class KafkaConsumer(MessageConsumer):
         while (reading := self._next_due()) is None:
             if (now := time.monotonic()) >= deadline:
                 return None
-            until = min([deadline, *(r.arrived + self._limits.linger_s for r in self._waiting())])
+            arrived = [r.arrived for r in self._readings.values() if r.bodies]
+            until = min([deadline, *(at + self._limits.linger_s for at in arrived)])
             self._read(wait_s=max(0.0, until - now))
         if reading.trouble is not None and not reading.bodies:
             self.release(reading.checkpoint.partition)
@@ -204,29 +215,16 @@ class KafkaConsumer(MessageConsumer):
         return self._close(reading)
 
     def _next_due(self) -> KafkaReading | None:
-        is_crowded = self._is_crowded()
-        lingered = time.monotonic() - (PATIENCE_S if is_crowded else self._limits.linger_s)
+        has_most = is_crowded(self._readings.values())
+        lingered = time.monotonic() - (PATIENCE_S if has_most else self._limits.linger_s)
         for number in self._turns:
             reading = self._readings[number]
             if reading.trouble is not None or (
-                reading.bodies and (reading.arrived <= lingered or self._is_full(reading))
+                reading.bodies and (reading.arrived <= lingered or reading.is_full(self._limits))
             ):
                 return reading
         # Of many partitions with a backlog each has a little: the largest batch costs least.
-        return max(self._readings.values(), key=lambda r: r.size) if is_crowded else None
-
-    def _waiting(self) -> list[KafkaReading]:
-        return [reading for reading in self._readings.values() if reading.bodies]
-
-    def _is_full(self, reading: KafkaReading) -> bool:
-        return reading.size >= self._limits.bytes or len(reading.bodies) >= self._limits.messages
-
-    def _is_crowded(self) -> bool:
-        readings = self._readings.values()
-        return (
-            sum(reading.size for reading in readings) >= BUFFERED_BYTES
-            or sum(len(reading.bodies) for reading in readings) >= BUFFERED_MESSAGES
-        )
+        return max(self._readings.values(), key=lambda r: r.size) if has_most else None
 
     def _read(self, *, wait_s: float) -> None:
         """Sort what librdkafka has into the buffers, or wait for the first message of it.
@@ -234,14 +232,14 @@ class KafkaConsumer(MessageConsumer):
         What is full stays full until somebody takes it: reading on would hold ever more.
         """
         with self._translated():
-            while not self._is_crowded():
+            while not is_crowded(self._readings.values()):
                 messages = self._connected.consume(READ_MESSAGES, 0)
                 if not messages and wait_s:
                     messages, wait_s = self._connected.consume(1, wait_s), 0.0
                 if not messages:
                     break
                 self._sort(messages)
-                if any(map(self._is_full, self._readings.values())):
+                if any(r.is_full(self._limits) for r in self._readings.values()):
                     break
         if self._troubles.is_down:
             raise self._unavailable()
@@ -350,17 +348,17 @@ class KafkaConsumer(MessageConsumer):
     # --- what the broker holds -------------------------------------------------------------------
 
     def bounds(self, partition: str) -> Bounds:
-        with self._translated():
+        with self._translated(harmless=kafka_loss.LEADERLESS):
             first, end = self._look().bounds(int(partition))
         return Bounds(first=str(first), end=str(end))
 
     def position_at(self, partition: str, moment: datetime) -> str:
-        with self._translated():
+        with self._translated(harmless=kafka_loss.LEADERLESS):
             return str(self._look().position_at(int(partition), moment))
 
     def count_between(self, partition: str, start: str, end: str) -> int | None:
         """By offsets: marks of transactions count, and in a compacted topic nothing can be told."""
-        with self._translated():
+        with self._translated(harmless=kafka_loss.LEADERLESS):
             first, last = self._look().bounds(int(partition))
             if self._is_compacted():
                 return None
@@ -372,8 +370,10 @@ class KafkaConsumer(MessageConsumer):
     def lag(self) -> dict[str, Lag]:
         if not self._readings:
             return {}
-        with self._translated():
+        with self._translated(harmless=kafka_loss.LEADERLESS):
             ends = self._look().ends(list(self._readings))
+            if len(ends) < len(self._readings):
+                self._end_missing()
         self._learn_ages(ends)
         now_us = time.time_ns() // 1000
         return {
@@ -385,7 +385,9 @@ class KafkaConsumer(MessageConsumer):
     def _learn_ages(self, ends: Mapping[int, int]) -> None:
         """Wait a moment for the first message of partitions of which nothing is known yet."""
         deadline = time.monotonic() + FIRST_MESSAGE_S
-        while (wait_s := deadline - time.monotonic()) > 0 and not self._is_crowded():
+        while (wait_s := deadline - time.monotonic()) > 0 and not is_crowded(
+            self._readings.values()
+        ):
             if all(not r.is_unknown(end=ends.get(n, 0)) for n, r in self._readings.items()):
                 return
             self._read(wait_s=wait_s)

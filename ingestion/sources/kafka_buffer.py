@@ -6,7 +6,7 @@ import base64
 import itertools
 import time
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,9 +14,12 @@ from typing import Any, Final
 import msgspec
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
-from ingestion.sources.base import Checkpoint, Lag
+from ingestion.sources.base import BatchLimits, Checkpoint, Lag
 from payflow.lib.errors import PayflowError
 
+#: in the buffers of all partitions together
+BUFFERED_BYTES: Final = 32 * 2**20
+BUFFERED_MESSAGES: Final = 60_000
 #: Times after the year 9999 are no times; the clock is the producer's, and it may say anything.
 _LATEST_MS: Final = 253_402_300_799_999
 
@@ -78,6 +81,10 @@ class KafkaReading:
             sequence_number=checkpoint.sequence_number,
             expected=position,
         )
+
+    def is_full(self, limits: BatchLimits) -> bool:
+        """Whether it fills a batch."""
+        return self.size >= limits.bytes or len(self.bodies) >= limits.messages
 
     def forget(self) -> None:
         """Drop what was not handed out: it will be read again."""
@@ -159,6 +166,14 @@ class KafkaReading:
         """Marks of transactions at the end are nothing to read: the broker said how far it read."""
         from_ = self.position if self.bodies else max(self.position, self.read_to)
         return max(0, end - from_)
+
+
+def is_crowded(readings: Collection[KafkaReading]) -> bool:
+    """Whether all of them together hold as much as may be held."""
+    return (
+        sum(reading.size for reading in readings) >= BUFFERED_BYTES
+        or sum(len(reading.bodies) for reading in readings) >= BUFFERED_MESSAGES
+    )
 
 
 def as_json(headers: Sequence[tuple[str, bytes | None]]) -> bytes:

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 
 from payflow.lib.errors import SourceUnavailable
-from payflow.lib.kafka import library_logger
+from payflow.lib.kafka import first_words, library_logger
 
 #: seconds that a broker may take for one question
 ASK_S: Final = 5.0
@@ -45,19 +45,34 @@ class TopicLook:
         return found
 
     def ends(self, partitions: Sequence[int]) -> dict[int, int]:
-        """Behind the last message of each, in one round trip to each broker."""
-        return self._offsets(dict.fromkeys(partitions, OFFSET_END))
+        """Behind the last message of each, in one round trip to each broker.
+
+        Without those that have no leader now, unless that is all of them.
+        """
+        wanted = dict.fromkeys(partitions, OFFSET_END)
+        try:
+            found = self._places(wanted)
+        except KafkaException as exc:
+            error = first_words(exc)
+            if error is None or error.code() != KafkaError._DESTROY_BROKER:  # noqa: SLF001
+                raise
+            found = self._places(wanted)  # a broker went while it was asked; now it is known
+        told = [place for place in found if place.error is None]
+        return self._offsets(told or found)
 
     def position_at(self, partition: int, moment: datetime) -> int:
         """Of the first message with that time or a later one; the end when there is none."""
         ms = max(0, -((_EPOCH - moment) // timedelta(milliseconds=1)))
-        found = self._offsets({partition: ms})[partition]
+        found = self._offsets(self._places({partition: ms}))[partition]
         return found if found >= 0 else self.bounds(partition)[1]
 
-    def _offsets(self, wanted: Mapping[int, int]) -> dict[int, int]:
-        """Offsets by time in ms (or a logical offset), by partition."""
+    def _places(self, wanted: Mapping[int, int]) -> list[TopicPartition]:
+        """With the offset at a time in ms (or a logical offset) of each partition, or an error."""
         asked = [TopicPartition(self._topic, number, ms) for number, ms in wanted.items()]
-        found = self._consumer.offsets_for_times(asked, timeout=self._ask_s)
+        return self._consumer.offsets_for_times(asked, timeout=self._ask_s)
+
+    @staticmethod
+    def _offsets(found: Sequence[TopicPartition]) -> dict[int, int]:
         for place in found:
             if place.error is not None:
                 raise KafkaException(place.error)
@@ -88,6 +103,8 @@ def explain(error: KafkaError, *, topic: str) -> str:
         KafkaError.GROUP_AUTHORIZATION_FAILED: "This user may not use the consumer group: "
         "allow it to Read it, or set another group_id.",
     }
+    if error.code() == KafkaError._UNKNOWN_PARTITION:  # noqa: SLF001
+        return "The partition has no leader now, or is not there."
     unknown_topic = KafkaError._UNKNOWN_TOPIC  # noqa: SLF001  the client's own name for the first
     code = KafkaError.UNKNOWN_TOPIC_OR_PART if error.code() == unknown_topic else error.code()
     return texts.get(code) or f"{error.str()} ({error.name()})"

@@ -21,6 +21,18 @@ UNREADABLE: Final = frozenset(
     }
 )
 OF_PARTITIONS: Final = UNREADABLE | {EOF, RESET, TRUNCATED}
+#: answers to a question about a partition that nobody leads now, or that is not there
+LEADERLESS: Final = frozenset(
+    {
+        KafkaError._DESTROY_BROKER,  # noqa: SLF001
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
 
 
 def gone(*, partition: str, expected: int, first: int, end: int) -> PositionLost | None:

@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from ingestion.sources.base import Checkpoint, MessageBatch, MessageConsumer
-from ingestion.sources.kafka import BUFFERED_BYTES
+from ingestion.sources.kafka_buffer import BUFFERED_BYTES
 from ingestion.sources.kafka_settings import FETCH_BYTES, QUEUE_KB
 from payflow.lib.errors import PositionLost, SourceUnavailable
 from tests.ingestion.sources.contract import (
@@ -437,6 +438,78 @@ def test_a_partition_that_moves_is_read_on():
     cluster.kill()
 
 
+def test_a_partition_without_a_leader_holds_up_no_other(monkeypatch: pytest.MonkeyPatch):
+    """The broker that has it is gone: the connections to the others stay, whatever is asked."""
+    _says(is_compacted=False, monkeypatch=monkeypatch)
+    cluster = KafkaCluster(brokers=2)
+    cluster.start()
+    harness = KafkaHarness(cluster, partitions=3)
+    for partition, broker in enumerate((1, 2, 2)):
+        cluster.move_leader(harness.topic, partition, broker)
+    consumer = harness.connect()
+    for partition in (0, 1):
+        consumer.checkpoint(_at(partition, 0))
+    cluster.broker_down(2)
+    with suppress(SourceUnavailable):  # the moment in which it goes may cost one connection
+        assert consumer.consume_batch(wait_s=0.5) is None
+        consumer.lag()
+    if not consumer.is_connected:
+        consumer.connect()
+
+    cluster.load(harness.topic, 0, [b"one"])
+    read = [_one(consumer)]
+    lags: set[str] = set()
+    deadline = time.monotonic() + 5
+    while not lags and time.monotonic() < deadline:
+        with suppress(SourceUnavailable):  # until the client knows which brokers are left
+            lags |= consumer.lag().keys()
+    assert lags == {"0"}
+    for ask in (lambda: consumer.bounds("2"), lambda: consumer.checkpoint(_at(2, 0))):
+        with pytest.raises(SourceUnavailable):
+            ask()
+    cluster.load(harness.topic, 0, [b"two"])
+    read.append(_one(consumer))
+
+    assert all_bodies(read) == [b"one", b"two"]
+    assert consumer.is_connected
+    harness.close()
+    cluster.kill()
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_a_partition_that_is_gone_stops_alone(source: KafkaHarness, *, is_connected: bool):
+    """The topic was made anew with fewer partitions: the others are read on, connected or not."""
+    source.load([b"0"], [b"1"])
+    consumer = source.connect()
+    for partition in (0, 1):
+        consumer.checkpoint(_at(partition, 1))
+    assert consumer.lag().keys() == {"0", "1"}
+    if not is_connected:
+        consumer.disconnect()
+    source.cluster.delete_topic(source.topic)
+    source.cluster.create_topic(partitions=1, name=source.topic)
+    source.load([b"0", b"more"])
+
+    batches: list[MessageBatch] = []
+    lost: list[str] = []
+    deadline = time.monotonic() + 8
+    while not (lost and batches) and time.monotonic() < deadline:
+        try:
+            if not consumer.is_connected:
+                consumer.connect()
+            consumer.lag()
+            batches += filter(None, [consumer.consume_batch(wait_s=0.2)])
+        except PositionLost as exc:
+            lost.append(exc.partition)
+        except SourceUnavailable:
+            time.sleep(0.1)
+
+    assert (all_bodies(batches), lost) == ([b"more"], ["1"])
+    with pytest.raises(SourceUnavailable, match="is not there"):
+        consumer.bounds("1")
+    assert consumer.is_connected
+
+
 # --- the group, and memory -----------------------------------------------------------------------
 
 
@@ -491,7 +564,7 @@ def test_a_trickle_is_not_starved_by_backlogs(
     source: KafkaHarness, monkeypatch: pytest.MonkeyPatch
 ):
     """Two partitions fill all that may be held; a message of the third comes in good time."""
-    monkeypatch.setattr("ingestion.sources.kafka.BUFFERED_MESSAGES", 5_000)
+    monkeypatch.setattr("ingestion.sources.kafka_buffer.BUFFERED_MESSAGES", 5_000)
     monkeypatch.setattr("ingestion.sources.kafka.READ_MESSAGES", 500)
     monkeypatch.setattr("ingestion.sources.kafka.PATIENCE_S", 0.2)
     source.load(numbered(60_000), numbered(60_000), [b"trickle"])
