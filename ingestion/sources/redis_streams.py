@@ -295,8 +295,15 @@ class RedisStreamsConsumer(MessageConsumer):
             return self._look(partition).count_between(start, end)
 
     def counted_before(self, partition: str, position: str) -> int | None:
+        """None is no answer here: a checkpoint moved without its count would pass for lost."""
         with self._translated():
-            return self._look(partition).counted_before(position)
+            counted = self._look(partition).counted_before(position)
+        if counted is None:
+            raise SourceUnavailable(
+                f"Source {self._source}: the server takes too long to count what partition "
+                f"{partition} took before {position}. A place nearer to either end is counted."
+            )
+        return counted
 
     def diagnose(self) -> list[ConnectionStep]:
         return diagnose_streams(self._settings)

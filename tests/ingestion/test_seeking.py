@@ -16,7 +16,7 @@ from ingestion.duplicates import decide
 from ingestion.models import Batch, Partition
 from ingestion.seek_plan import SeekRefused, Target, parse_target
 from ingestion.source_models import Seek
-from ingestion.sources import redis_streams
+from ingestion.sources import redis_streams, stream_look
 from ingestion.verify import verify
 from payflow.lib.errors import SourceUnavailable
 from tests.ingestion.streaming import PREFIX, demo, drain_all, publish
@@ -247,6 +247,21 @@ def test_a_broker_that_is_away_changes_nothing(streams, event):
 
     after = partition()
     assert (after.position, after.lease_epoch) == (before.position, before.lease_epoch)
+
+
+def test_what_cannot_be_counted_in_a_stream_is_not_done(streams, event, monkeypatch):
+    """Its reader compares the server's count with ours, and would call the rest lost."""
+    publish(streams, [event(n) for n in range(40)])
+    drain_all()
+    monkeypatch.setattr(stream_look, "COUNT_LIMIT_S", 0.0)
+
+    with pytest.raises(SourceUnavailable, match="too long to count"):
+        go(EARLIEST)
+    monkeypatch.undo()
+    drain_all()
+
+    assert (partition().state, partition().shift) == ("active", 0)
+    assert_counted(40)
 
 
 def test_a_file_is_not_sought(ingest, event):
