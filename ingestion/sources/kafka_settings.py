@@ -30,6 +30,9 @@ _MAX_SERVERS: Final = 32
 _OAUTH: Final = "sasl.oauthbearer."
 #: our secret is sent there
 _TOKEN_URL: Final = re.compile(r"https://[^@\s]+")
+#: whoever publishes waits so long for a broker that is away: a request over HTTP, too; 0 is for ever
+_WAIT: Final = "message.timeout.ms"
+_MAX_WAIT_MS: Final = 30_000
 _OWN: Final = "it is a secret of payflow itself"
 
 #: why a property that people would try is not passed on
@@ -276,6 +279,9 @@ def _check_properties(reader: SettingsReader, properties: Mapping[str, Any]) -> 
             reader.refuse_inside("properties", name, message)
         elif name in SECRET_PROPERTIES and is_own(str(value)):
             reader.refuse_inside("properties", name, f"{name} is refused; {_OWN}.")
+        elif name == _WAIT and not (type(value) is int and 1 <= value <= _MAX_WAIT_MS):
+            message = f"{name} is refused; it must be a whole number from 1 to {_MAX_WAIT_MS:,}."
+            reader.refuse_inside("properties", name, message)
         elif not isinstance(value, str | int | float) or value == "":
             message = f"{name} is refused; it must be a text, a number, true or false."
             reader.refuse_inside("properties", name, message)

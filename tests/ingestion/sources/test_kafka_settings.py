@@ -106,6 +106,7 @@ def test_what_does_not_go_together_is_named(settings: dict[str, Any], pointer: s
         ("plugin.library.paths", "/tmp/x.so", "it would load code"),
         ("fetch.minimum.bytes", 5, "payflow passes on batch.num.messages"),
         ("fetch.min.bytes", None, "a text, a number, true or false"),
+        ("message.timeout.ms", 0, "from 1 to 30,000"),
         ("sasl.oauthbearer.client.secret", "hunter2", "env:NAME or keyvault:NAME"),
         ("sasl.oauthbearer.client.secret", "env:DATABASE_URL", "a secret of payflow itself"),
     ],
