@@ -174,5 +174,5 @@ def test_a_hundred_thousand_messages_take_seconds(publisher: StreamPublisher, st
 
 def test_an_unknown_destination_is_refused():
     """The known ones are named."""
-    with pytest.raises(ConfigurationError, match="redis_streams, file"):
+    with pytest.raises(ConfigurationError, match="redis_streams, event_hubs, kafka, file"):
         create_publisher("pigeon", Target())
