@@ -30,7 +30,7 @@ _MAX_SERVERS: Final = 32
 _OAUTH: Final = "sasl.oauthbearer."
 #: our secret is sent there
 _TOKEN_URL: Final = re.compile(r"https://[^@\s]+")
-#: whoever publishes waits so long for a broker that is away: a request over HTTP, too; 0 is for ever
+#: whoever publishes waits so long for a broker that is away, also a request over HTTP; 0: for ever
 _WAIT: Final = "message.timeout.ms"
 _MAX_WAIT_MS: Final = 30_000
 _OWN: Final = "it is a secret of payflow itself"
