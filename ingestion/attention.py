@@ -185,11 +185,18 @@ def _unread(
 
 
 def _failing(source: Source, rows: Sequence[Partition], *, now: datetime) -> Attention | None:
-    recent = [row for row in rows if row.last_error_at and row.last_error_at > now - _ERROR_RECENT]
+    """Errors of the last minutes that no commit has come after."""
+    recent = [
+        row
+        for row in rows
+        if row.last_error_at
+        and row.last_error_at > now - _ERROR_RECENT
+        and not (row.committed_at and row.committed_at > row.last_error_at)
+    ]
     if not recent:
         return None
     last = max(recent, key=lambda row: row.last_error_at or now)
-    text = f"{last.last_error} It is tried again; nothing is lost."
+    text = f"{sentence(last.last_error)} It is tried again; nothing is lost."
     return _about(source, "warn", "warning", f"{source} has errors", text)
 
 

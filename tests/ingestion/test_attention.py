@@ -41,6 +41,14 @@ def _titles() -> list[str]:
     return [item.title for item in what_needs_a_person(partitions, now=timezone.now())]
 
 
+def test_an_error_that_a_commit_came_after_is_over(ready):
+    """It needs no person any more; the page of the source still lists it."""
+    now = timezone.now()
+    _partition(last_error="away", last_error_at=now - timedelta(seconds=5), committed_at=now)
+
+    assert _titles() == []
+
+
 def test_all_is_well_when_all_is_well(ready):
     """A source that is read, without lag, has nothing to say."""
     _partition()
@@ -56,7 +64,7 @@ def test_all_is_well_when_all_is_well(ready):
             "Partition 0 of demo stopped itself",
         ),
         ({"lag_at": None}, "Nobody reads demo"),
-        ({"last_error": "away", "last_error_at": "now"}, "demo has errors"),
+        ({"last_error": "away", "last_error_at": "now", "committed_at": None}, "demo has errors"),
         ({"lag_events": 9, "lag_seconds": 400.0}, "demo is 6 min 40 s behind"),
         ({"committed_at": "long ago"}, "demo is silent for 1 h 00 min"),
     ],
