@@ -121,7 +121,7 @@ class PartitionAdmin(ReadOnlyAdmin):
         row = _changeable(request, partition_id)
         confirmation = Confirmation(
             title=f"Pause {row}",
-            text="Its drainer gives it back within a second; the other partitions go on. Nothing "
+            text="Its worker gives it back within a second; the other partitions go on. Nothing "
             "is lost: the broker keeps the messages for as long as it is set up to.",
             label="Pause",
             back=row_url("ingestion.partition", row.pk),

@@ -189,7 +189,7 @@ class SourceAdmin(FormViews):
             row,
             Confirmation(
                 title=f"Pause {row.name}",
-                text="Drainers give its partitions back within a second. Nothing is lost: the "
+                text="Workers give its partitions back within a second. Nothing is lost: the "
                 "broker keeps the messages for as long as it is set up to.",
                 label="Pause",
                 back=row_url("configuration.source", row.pk),
@@ -206,7 +206,7 @@ class SourceAdmin(FormViews):
             row,
             Confirmation(
                 title=f"Resume {row.name}",
-                text="Drainers take its partitions again, from where each stands.",
+                text="Workers take its partitions again, from where each stands.",
                 label="Resume",
                 back=row_url("configuration.source", row.pk),
                 facts=[
