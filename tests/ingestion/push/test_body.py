@@ -104,6 +104,7 @@ def test_too_many_events_cost_little_memory(body, kind):
         (b"{}", "br", 415),
         (b"{}", "gzip, gzip", 415),
     ],
+    ids=["bomb", "large", "plain", "empty", "short", "cut", "more", "brotli", "twice"],
 )
 def test_what_is_not_well_packed_is_refused(sent, encoding, status):
     """A bomb as well as a packet without its end."""
