@@ -30,7 +30,7 @@ from ingestion.readers import SourceReader
 from ingestion.sources.base import MessageConsumer
 from ingestion.sources.factory import ConsumerFactory
 from ingestion.troubles import Troubles
-from payflow.lib.errors import ConfigurationError
+from payflow.lib.errors import ConfigurationError, SourceUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -383,5 +383,16 @@ def _connect(consumer: MessageConsumer, known: set[str] | None) -> dict[str, str
         consumer.connect()
     if known is None:
         return {}
-    new = [name for name in consumer.partitions() if name not in known]
-    return {name: consumer.first_position(name) for name in new}
+    found = {}
+    for name in consumer.partitions():
+        if name not in known:
+            try:
+                found[name] = consumer.first_position(name)
+            except SourceUnavailable:
+                if not consumer.is_connected:
+                    raise
+                logger.warning(  # it is looked at again: the others are read meanwhile
+                    "a new partition cannot be looked at",
+                    extra={"action": "partition_unavailable", "partition": name},
+                )
+    return found

@@ -36,6 +36,8 @@ class ScriptedBroker:
     consume_errors: list[Exception | None] = field(default_factory=list)
     #: raised by checkpoint() of a partition, each time
     assign_errors: dict[str, Exception] = field(default_factory=dict)
+    #: partitions whose beginning the broker does not tell
+    leaderless: set[str] = field(default_factory=set)
     #: settings of each consumer that connected
     connected_with: list[dict[str, Any]] = field(default_factory=list)
     #: epochs with which each partition was assigned
@@ -88,6 +90,8 @@ class ScriptedConsumer(MessageConsumer):
         return list(self._ask().logs)
 
     def first_position(self, partition: str) -> str:
+        if partition in self._ask().leaderless:
+            raise SourceUnavailable("the partition has no leader")
         return "0"
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:

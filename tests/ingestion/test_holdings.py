@@ -275,6 +275,23 @@ def test_partitions_that_are_added_are_read_without_a_hand(start, broker, event,
     assert held() == {"a", "b", "c"}
 
 
+def test_a_new_partition_without_a_leader_holds_up_no_other(start, broker, event, monkeypatch):
+    """The others are read meanwhile on the connection that is there; it is, once it has one."""
+    monkeypatch.setattr(drain, "DISCOVER_S", 0.2)
+    broker.leaderless.add("a")
+    broker.logs["b"] += bodies(event, 0, 5)
+
+    start()
+    wait_until(lambda: stored() == 5)
+    was_held = held()
+    broker.logs["a"] += bodies(event, 5, 8)
+    broker.leaderless.clear()
+    wait_until(lambda: stored() == 8)
+
+    assert was_held == {"b"}
+    assert broker.disconnects == 0
+
+
 def test_a_lost_position_stops_its_partition_alone(start, broker, event):
     """Also when it is found while messages are read; the others go on, and the source shows it."""
     broker.assign_errors["a"] = PositionLost(partition="a", lost=7)
