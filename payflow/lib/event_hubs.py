@@ -27,7 +27,8 @@ _POLICY: Final = {"retry_total": 0, "auth_timeout": 10.0}
 
 #: ids that Azure adds to its sentences, and what its clients add before them
 _NOISE: Final = re.compile(
-    r"^Failed to initiate the connection due to exception: "
+    r"^Failed to initiate the connection due to exception: (?:\[Errno -?\d+\] )?"
+    r"|^\[Errno -?\d+\] "
     r"|^CBS Token authentication failed\.\s*Status code: \d+\s*Description: "
     r"|\s*To know more visit \S+"
     r"|\s*(?:TrackingId|Reference|SystemTracker)\s*:.*",
