@@ -26,6 +26,7 @@ TRANSACTIONS = "metrics/normalizedtransaction/"
 #: after a click: what it asks for is there
 SETTLE_MS = 1500
 SCHEMAS = "configuration/configurationversion/schemas/"
+SOURCES = "configuration/source/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,7 @@ PICTURES = {
     "overview-narrow.png": Picture(width=400, height=800),
     "explore.png": Picture(path="explore/?metric=processor_success&by=processor&range=1h"),
     "passport.png": Picture(path=TRANSACTIONS, height=1100, first_row=True),
+    "source.png": Picture(path=SOURCES, height=1080, first_row=True),
     "version.png": Picture(path=SCHEMAS, height=800, clicks=("main a.name >> text=transaction",)),
     "try.png": Picture(path="try/", height=800, clicks=("[data-try-newest]", "[data-try-tidy]")),
     "passport-narrow.png": Picture(path=TRANSACTIONS, width=400, height=800, first_row=True),
