@@ -84,7 +84,7 @@ def span(seconds: float | None) -> str:
         return DASH
     whole = int(seconds)
     if seconds < 10:
-        return f"{seconds:.1f} s" if seconds else "0 s"
+        return f"{seconds:.1f} s" if seconds >= 0.05 else "0 s"
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

@@ -55,6 +55,7 @@ def test_an_amount_can_be_read_back_exactly(amount):
     ("seconds", "text"),
     [
         (0.0, "0 s"),
+        (0.04, "0 s"),
         (0.84, "0.8 s"),
         (21.4, "21 s"),
         (245.0, "4 min 05 s"),
