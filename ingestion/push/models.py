@@ -92,7 +92,10 @@ class PushCount(models.Model):
         FULL = "full", "Broker full"
         UNAVAILABLE = "unavailable", "Broker away"
 
-    source = models.ForeignKey("configuration.Source", on_delete=models.CASCADE, related_name="+")
+    # no index of its own: it would be taken for the one by time, which grows
+    source = models.ForeignKey(
+        "configuration.Source", on_delete=models.CASCADE, related_name="+", db_index=False
+    )
     window_start = models.DateTimeField()
     outcome = models.CharField(max_length=16, choices=Outcome.choices)
     requests = models.BigIntegerField()
