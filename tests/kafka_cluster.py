@@ -48,7 +48,9 @@ class KafkaCluster:
             text=True,
         )
         assert self._process.stdout is not None
-        self.bootstrap = json.loads(self._process.stdout.readline())["bootstrap"]
+        first = self._process.stdout.readline()
+        assert first, "the mock cluster did not start; python -m tests.kafka_host 1 says why"
+        self.bootstrap = json.loads(first)["bootstrap"]
 
     def kill(self) -> None:
         """kill -9: everything in it is gone."""

@@ -24,7 +24,8 @@ EVERYTHING = 2**62
 
 def library_path() -> Path:
     """The very library that confluent_kafka uses."""
-    folder = Path(confluent_kafka.__file__).parent.parent / "confluent_kafka.libs"
+    package = Path(confluent_kafka.__file__).resolve()  # as /proc/self/maps names it
+    folder = package.parent.parent / "confluent_kafka.libs"
     (path,) = folder.glob("librdkafka-*.so*")
     return path
 
