@@ -140,7 +140,11 @@ def _said(problem: Problem, lines: Mapping[str, int], *, field: str | None) -> s
     prefix = f"/{field}"
     inner = replace(problem, pointer=problem.pointer.removeprefix(prefix))
     [found] = placed([inner], lines) if lines else [inner]
-    return f"line {found.line}: {found.message}" if found.line else found.message
+    line = f"line {found.line}" if found.line else ""
+    # a place at the top is named by the message
+    place = found.pointer if found.pointer.count("/") > 1 else ""
+    where = ", ".join(filter(None, (line, place)))
+    return f"{where}: {found.message}" if where else found.message
 
 
 def _active_names(kind: str) -> Iterable[str]:

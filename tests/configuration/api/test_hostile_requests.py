@@ -141,5 +141,5 @@ def test_settings_of_a_source_that_cannot_be_kept_are_refused_at_their_field(cli
 
     answer = client.post("/configuration/source/add/", data)
 
-    assert answer.status_code == 200
-    assert answer.context["adminform"].form.errors["settings"]
+    assert answer.status_code == 422
+    assert answer.context["form"].errors["settings"]
