@@ -16,8 +16,8 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from configuration.models import ConfigurationVersion
-from ingestion.models import Shadow
 from ingestion.shadow.lifecycle import sources_of, start, stop
+from ingestion.shadow.models import Shadow
 from ingestion.shadow.page import cards, figures, is_silent, state_pill
 from ingestion.shadow.reading import compare
 from payflow.lib.errors import ConfigurationError

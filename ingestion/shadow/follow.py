@@ -23,9 +23,9 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from ingestion.models import Shadow, ShadowCell, ShadowFinding
 from ingestion.shadow.batches import next_batches, settled_until, to_skip
 from ingestion.shadow.lifecycle import end, sources_of
+from ingestion.shadow.models import Shadow, ShadowCell, ShadowFinding
 from ingestion.shadow.sides import look_at
 from ingestion.shadow.store import add, skip
 from payflow.lib.errors import PayflowError, Retryable

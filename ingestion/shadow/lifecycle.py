@@ -13,8 +13,8 @@ from configuration import audit
 from configuration.bundling import sources_using
 from configuration.models import ConfigurationVersion, Source
 from ingestion.bundles import compile_bundle
-from ingestion.models import Shadow
 from ingestion.shadow.batches import settled_until
+from ingestion.shadow.models import Shadow
 from ingestion.shadow.sides import plan_of
 from payflow.lib.errors import ConfigurationError, Problem
 

@@ -15,8 +15,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from configuration.diff import Change
-from ingestion.models import Shadow
 from ingestion.shadow.follow import LATELY_S
+from ingestion.shadow.models import Shadow
 from ingestion.shadow.reading import Comparison, FindingSides, RuleSides, SeriesSides
 from metrics.extractors import MetricType
 from metrics.findings_page import severity_pill

@@ -13,7 +13,7 @@ from django.db import connection
 
 from configuration.diff import Change, diff_documents
 from configuration.models import Activation
-from ingestion.models import Shadow
+from ingestion.shadow.models import Shadow
 from metrics.buckets import quantile
 from metrics.extractors import MetricType
 

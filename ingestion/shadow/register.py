@@ -10,8 +10,8 @@ from django.urls import reverse
 
 from configuration import page_parts
 from configuration.models import ConfigurationVersion
-from ingestion.models import Shadow
 from ingestion.shadow.lifecycle import MINUTES, SHARES, can_be_shadowed
+from ingestion.shadow.models import Shadow
 from ingestion.shadow.page import state_pill
 from payflow.lib.pages.detail import Button, Card
 

@@ -21,8 +21,9 @@ from ingestion.dryrun.plan import Pair, plan_rules
 from ingestion.dryrun.sides import draft_content, uses
 from ingestion.dryrun.unit import Chunk, Stored, Unit, read_unit
 from ingestion.evaluate import Outcome, evaluate
-from ingestion.models import Batch, Shadow
+from ingestion.models import Batch
 from ingestion.shadow.batches import set_aside
+from ingestion.shadow.models import Shadow
 from payflow.lib.event_id import IDS_PER_TICK
 
 #: columns of shadow_cells besides the shadow, in their order

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 from django.db import connection, transaction
 
-from ingestion.models import Shadow
+from ingestion.shadow.models import Shadow
 from ingestion.shadow.sides import Both
 
 # only from where this step began, and only while the shadow is wanted

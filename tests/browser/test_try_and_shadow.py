@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from ingestion.models import Shadow
+from ingestion.shadow.models import Shadow
 from payflow.lib.pages.display import row_url
 from tests.browser.test_stories import visit
 from tests.ingestion.shadow.conftest import change_metrics

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from configuration.models import ConfigurationVersion
-from ingestion.models import Shadow
 from ingestion.shadow.lifecycle import start
+from ingestion.shadow.models import Shadow
 from tests.ingestion.trybox.conftest import draft_of as draft_of_any
 from tests.pages import fresh_cache, look, staff
 

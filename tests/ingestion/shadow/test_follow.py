@@ -10,9 +10,10 @@ from django.db import connection
 from django.utils import timezone
 
 from ingestion import tasks
-from ingestion.models import Batch, Shadow, ShadowCell, ShadowFinding
+from ingestion.models import Batch
 from ingestion.shadow import batches, follow, store
 from ingestion.shadow.lifecycle import start
+from ingestion.shadow.models import Shadow, ShadowCell, ShadowFinding
 from ingestion.shadow.sides import look_at
 from metrics.models import MetricWindow, Violation
 from payflow.lib.event_id import first_id_at

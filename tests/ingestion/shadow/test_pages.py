@@ -8,9 +8,9 @@ import pytest
 from django.utils import timezone
 
 from configuration.models import AuditEntry, ConfigurationVersion
-from ingestion.models import Shadow
 from ingestion.shadow import lifecycle
 from ingestion.shadow.lifecycle import start
+from ingestion.shadow.models import Shadow
 from payflow.lib.errors import ConfigurationError
 from payflow.lib.pages.display import DASH, MINUS, row_url
 from tests.ingestion.shadow.conftest import draft_of, rule
