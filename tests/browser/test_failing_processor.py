@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from ingestion.overview import reading
 from tests.browser.test_stories import visit
@@ -65,8 +66,8 @@ def test_the_attention_card_leads_to_a_failing_payment(failing, visit):
 
     assert len(listed) == 36
     assert all("failed" in row for row in listed)
-    page.get_by_text("southpay").first.wait_for()
-    page.get_by_text("timeout").first.wait_for()
+    expect(page.get_by_text("southpay").first).to_be_visible()
+    expect(page.get_by_text("timeout").first).to_be_visible()
 
 
 def test_a_failing_processor_is_found_in_three_clicks(failing, visit):
@@ -82,7 +83,7 @@ def test_a_failing_processor_is_found_in_three_clicks(failing, visit):
     page.locator("#result_list a").first.click()
 
     assert len(listed) == 36, "the failed ones of this processor within the range"
-    page.get_by_text("southpay").first.wait_for()
+    expect(page.get_by_text("southpay").first).to_be_visible()
 
 
 def test_the_line_of_the_processor_opens_its_payments(failing, visit):
@@ -118,7 +119,7 @@ def test_what_is_read_stays_through_a_refresh(failing, visit, monkeypatch):
 
     page.wait_for_function("node => !node.isConnected", arg=before)
 
-    page.locator(".pf-tip").wait_for()
+    expect(page.locator(".pf-tip")).to_be_visible()
     assert page.evaluate("document.activeElement.id") == "chart-success-rate-by-channel"
 
 

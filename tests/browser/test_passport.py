@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.core.files.storage import storages
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from ingestion.models import Batch
 from metrics.models import NormalizedTransaction
@@ -50,16 +51,16 @@ def test_a_payment_is_found_by_customer_and_followed(payment, visit):
 
     page.locator("#result_list a").first.click()
     happened = page.get_by_role("region", name="What happened")
-    page.get_by_role("heading", name="61,000.50 EUR at MERCH-90B2D4E1").wait_for()
-    happened.get_by_text("Refused: ").wait_for()
-    happened.get_by_text("Critical finding: aml_large_amount").wait_for()
+    expect(page.get_by_role("heading", name="61,000.50 EUR at MERCH-90B2D4E1")).to_be_visible()
+    expect(happened.get_by_text("Refused: ")).to_be_visible()
+    expect(happened.get_by_text("Critical finding: aml_large_amount")).to_be_visible()
     rules = page.get_by_role("region", name="Counted by rules")
     rules.get_by_role("button", name=re.compile("Show all")).click()
-    rules.get_by_text("payment_amount").wait_for()
+    expect(rules.get_by_text("payment_amount")).to_be_visible()
     assert page.locator("#pp-offset").inner_text() == "1"
 
     happened.get_by_role("link", name=re.compile(r"\.parquet$")).click()
-    page.get_by_role("heading", name="Row 1", exact=True).wait_for()
+    expect(page.get_by_role("heading", name="Row 1", exact=True)).to_be_visible()
     page.get_by_role("link", name=str(payment.batch)).click()
     page.get_by_role("link", name="1 transactions").click()
     page.locator("#result_list a").first.click()
@@ -76,7 +77,7 @@ def test_the_bytes_are_seen_in_every_way_by_keys(payment, visit):
     tab.press("ArrowRight")
     assert page.get_by_role("tab", name="As received").get_attribute("aria-selected") == "true"
     page.keyboard.press("ArrowRight")
-    page.get_by_role("tabpanel").get_by_text("000000  7b 22").wait_for()
+    expect(page.get_by_role("tabpanel").get_by_text("000000  7b 22")).to_be_visible()
 
     page.get_by_role("button", name="Payment", exact=True).click()
     assert page.locator(".pf-tl li:visible").count() == 1
@@ -107,7 +108,7 @@ def test_a_lost_archive_is_tried_again_without_a_reload(payment, visit):
     page = visit()
     page.goto(row_url("metrics.normalizedtransaction", payment.pk))
     page.get_by_text("The archive does not give the object of this event").wait_for()
-    page.get_by_role("region", name="What happened").wait_for()
+    expect(page.get_by_role("region", name="What happened")).to_be_visible()
 
     Path(archive.path(file)).write_bytes(content)
     page.get_by_role("button", name="Try again").click()

@@ -11,6 +11,7 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from deadletter.models import FailedItem
 from ingestion.overview import reading
@@ -95,7 +96,7 @@ def test_from_login_to_the_overview(filled, visit):
     assert page.locator("#kpi-dead .v").inner_text() == "2"
     assert page.locator("#in-accepted").inner_text() == "60 accepted"
     assert page.locator("#in-duplicates").inner_text() == "1 duplicates"
-    page.get_by_role("region", name="Amount by currency").wait_for()
+    expect(page.get_by_role("region", name="Amount by currency")).to_be_visible()
 
 
 def test_the_overview_follows_without_a_reload(filled, ingest, event, visit, monkeypatch):
@@ -123,7 +124,7 @@ def test_a_lost_link_is_said_and_mends_itself(filled, visit, monkeypatch):
     assert re.search(
         r"the numbers below are \d+ s old", page.locator("[data-live-lost]").inner_text()
     )
-    page.get_by_text("Link lost").wait_for()
+    expect(page.get_by_text("Link lost")).to_be_visible()
     page.unroute_all()
     note.wait_for(state="hidden")
     assert not note.is_visible()
@@ -139,8 +140,8 @@ def test_a_failed_item_is_found_and_understood(filled, visit):
     page.locator("#result_list a").first.click()
 
     assert row_url("deadletter.faileditem", item.pk) in page.url
-    page.get_by_text("The bytes are not JSON.").wait_for()
-    page.get_by_text('{"transaction_id": "cut o').wait_for()
+    expect(page.get_by_text("The bytes are not JSON.")).to_be_visible()
+    expect(page.get_by_text('{"transaction_id": "cut o')).to_be_visible()
 
 
 def test_a_payment_is_found_by_its_id(filled, visit):
@@ -152,8 +153,8 @@ def test_a_payment_is_found_by_its_id(filled, visit):
     page.keyboard.press("Enter")
     page.locator("#result_list a").first.click()
 
-    page.get_by_role("heading", name="12.34 EUR at M-1").wait_for()
-    page.get_by_role("main").get_by_text("tx-7", exact=True).first.wait_for()
+    expect(page.get_by_role("heading", name="12.34 EUR at M-1")).to_be_visible()
+    expect(page.get_by_role("main").get_by_text("tx-7", exact=True).first).to_be_visible()
 
 
 def test_the_chart_is_read_and_opened_by_keys(filled, visit):

@@ -33,7 +33,7 @@ def test_every_example_is_taken(broker_type):
     """Who begins with an example must not begin with an error."""
     settings, _ = read_text(brokers()[broker_type].example)
 
-    ConsumerFactory.validate(broker_type, settings)
+    assert ConsumerFactory.validate(broker_type, settings)
 
 
 def test_a_source_is_made_from_yaml_and_noted(ready, staff):
