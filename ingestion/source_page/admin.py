@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse, reverse_lazy
 from django.utils import timezone
@@ -237,19 +236,6 @@ class SourceAdmin(FormViews):
             most=route_page.MAX_TEXT,
             example=route_page.EXAMPLE,
         )
-
-    def _viewable(self, request: HttpRequest, source_id: int) -> Source:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        row = Source.objects.select_related("active_bundle").filter(pk=source_id).first()
-        if row is None:
-            raise Http404
-        return row
-
-    def _changeable(self, request: HttpRequest, source_id: int) -> Source:
-        if not request.user.has_perm("configuration.change_source"):
-            raise PermissionDenied
-        return self._viewable(request, source_id)
 
 
 def _url(action: str, row: Source) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.template.response import TemplateResponse
 from django.utils.decorators import method_decorator
@@ -122,8 +122,18 @@ class FormViews(PageAdmin):
 
     # --- pages ---
 
+    def _viewable(self, request: HttpRequest, source_id: int) -> Source:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        row = Source.objects.select_related("active_bundle").filter(pk=source_id).first()
+        if row is None:
+            raise Http404
+        return row
+
     def _changeable(self, request: HttpRequest, source_id: int) -> Source:
-        raise NotImplementedError
+        if not request.user.has_perm("configuration.change_source"):
+            raise PermissionDenied
+        return self._viewable(request, source_id)
 
     def _changed(self, request: HttpRequest, row: Source, changed: list[str]) -> HttpResponse:
         if changed:
