@@ -200,11 +200,7 @@ def _commit(work: Work) -> Committed:
         decided = decide(
             cursor,
             outcome,
-            low_id=lowest_id(
-                batch,
-                reread_until=work.lease.reread_until,
-                horizon=timedelta(days=settings.PAYFLOW["HORIZON_DAYS"]),
-            ),
+            low_id=_low_id(work),
             numbering=numbering,
             bundle=work.bundle,
         )
@@ -248,6 +244,11 @@ def _commit(work: Work) -> Committed:
         fail_point("before_commit")
     fail_point("after_commit")
     return committed
+
+
+def _low_id(work: Work) -> int:
+    horizon = timedelta(days=settings.PAYFLOW["HORIZON_DAYS"])
+    return lowest_id(work.batch, reread_until=work.lease.reread_until, horizon=horizon)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
