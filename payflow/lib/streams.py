@@ -46,9 +46,11 @@ def open_client(url: str) -> redis.Redis:
             socket_keepalive=True,
             retry=Retry(NoBackoff(), 0),
         )
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # what cannot be one is said now
     except BadEnvironment as exc:
         raise SourceUnavailable(str(exc)) from exc
-    except ValueError:  # its text may repeat the password
+    except (ValueError, TypeError):  # their texts may repeat the password
         raise SourceUnavailable(f"The address that {url} stands for is no Redis URL.") from None
     # Entries as they come ([id, [name, value, ..]]): making dicts costs more than all the rest.
     cast("Any", client).set_response_callback("XREAD", _as_it_comes)
