@@ -124,7 +124,7 @@ class Command(BaseCommand):
             )
             with suppress(BrokenPipeError):  # the reader of our output has had enough
                 feed.run(generator, total=count, paced=config.output.is_broker)
-        self._say(_summary(feed.sent))
+        self._say(_summary(feed.sent, retried=publisher.retried))
 
     def _report(self, config: SimulatorConfig, count: int | None) -> Report:
         on_terminal = sys.stderr.isatty() and not config.logging.file
@@ -206,13 +206,14 @@ class _Reload:
             self._report.say(f"{self._watched.path} has changed and counts now.")
 
 
-def _summary(sent: Counter[Kind]) -> str:
+def _summary(sent: Counter[Kind], *, retried: int) -> str:
     text = (
         f"{sent.total():,} events sent, {sent[Kind.INVALID]:,} of them invalid on purpose "
         f"and {sent[Kind.DUPLICATE]:,} delivered a second time"
     )
     part = f"; {sent[Kind.VIOLATION]:,} belong to violations" if sent[Kind.VIOLATION] else ""
-    return f"{text}{part}."
+    again = f"; {retried:,} sends were repeated after an error" if retried else ""
+    return f"{text}{part}{again}."
 
 
 def _moment(text: str) -> datetime:

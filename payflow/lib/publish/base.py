@@ -25,6 +25,8 @@ class Publisher(ABC):
     #: messages known to be durable since the publisher was made. After an error from `publish` the
     #: caller goes on behind them; what was on its way at that moment may arrive twice.
     published: int = 0
+    #: sends that were repeated after an error; their messages may be there twice
+    retried: int = 0
 
     @abstractmethod
     def connect(self) -> None:

@@ -9,6 +9,7 @@ may be stored twice.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 import uuid
@@ -20,6 +21,8 @@ from payflow.lib.errors import BackPressure, MessageTooLarge, SourceUnavailable
 from payflow.lib.event_hubs import HubTarget, condition_of
 from payflow.lib.event_hubs_connection import OPEN_S, HubConnection, hear_refusals
 from payflow.lib.publish.base import OutgoingMessage, Publisher
+
+logger = logging.getLogger(__name__)
 
 #: messages whose batches are on their way before they count
 CHUNK_MESSAGES: Final = 2_000
@@ -101,7 +104,14 @@ class EventHubsPublisher(Publisher):
                     if is_busy:
                         raise BackPressure(str(exc)) from exc
                     raise
-                time.sleep(PAUSE_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))  # noqa: S311
+                self.retried += 1
+                pause = PAUSE_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311
+                logger.warning(
+                    "a send to an event hub is repeated: %s",
+                    exc,
+                    extra={"action": "publish_retried", "attempt": attempt, "delay_s": pause},
+                )
+                time.sleep(pause)
             else:
                 return
 
