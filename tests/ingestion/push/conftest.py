@@ -69,11 +69,10 @@ def push(token: str) -> Callable[..., Any]:
 def queued(streams: redis.Redis) -> Callable[[], list[bytes]]:
     """The bodies in the streams of `demo`, partition by partition, oldest first."""
 
+    def entries(number: int) -> Any:
+        return streams.xrange(f"{PREFIX}.{number}")
+
     def read() -> list[bytes]:
-        return [
-            fields[b"body"]
-            for number in range(PARTITIONS)
-            for _, fields in streams.xrange(f"{PREFIX}.{number}")
-        ]
+        return [fields[b"body"] for number in range(PARTITIONS) for _, fields in entries(number)]
 
     return read

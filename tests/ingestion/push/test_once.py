@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import http.client
 import threading
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -153,7 +155,7 @@ class _Breaks(StreamPublisher):
 
     broken = False
 
-    def publish(self, messages: list[OutgoingMessage]) -> None:
+    def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         if not _Breaks.broken:
             _Breaks.broken = True
             super().publish(messages[:2])
@@ -180,7 +182,7 @@ def test_a_repeated_request_goes_on_where_it_broke_off(push, queued, breaks):
 class _Small(StreamPublisher):
     """A broker with a limit of its own."""
 
-    def publish(self, messages: list[OutgoingMessage]) -> None:
+    def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         for message in messages:
             if len(message.body) > 10:
                 raise MessageTooLarge
@@ -222,7 +224,7 @@ class _Slow(StreamPublisher):
 
     gate = threading.Barrier(2, timeout=10)
 
-    def publish(self, messages: list[OutgoingMessage]) -> None:
+    def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         _Slow.gate.wait()
         super().publish(messages)
 
@@ -259,7 +261,7 @@ def test_parallel_requests_of_one_key_publish_once(
     assert len(queued()) == 5
 
 
-def _done(posts, count):
+def _done(posts: list[Future[Any]], count: int) -> list[Future[Any]]:
     """The first `count` of them to end."""
     ended = as_completed(posts, timeout=20)
     return [next(ended) for _ in range(count)]

@@ -271,7 +271,12 @@ def test_publishers_are_kept_and_closed_when_nobody_needs_them(push, pool, monke
     """One connection serves requests that follow each other."""
     opened = []
     real = pool._open
-    monkeypatch.setattr(pool, "_open", lambda source: opened.append(source) or real(source))
+
+    def watched(source):
+        opened.append(source)
+        return real(source)
+
+    monkeypatch.setattr(pool, "_open", watched)
 
     for _ in range(3):
         push(b"{}")
