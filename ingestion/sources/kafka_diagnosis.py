@@ -87,6 +87,8 @@ class _Probe:
         self._source = source
         self._troubles = Troubles()
         self._consumer: Consumer | None = None
+        #: host:port, as the cluster names its brokers
+        self._brokers: list[str] = []
         self._busy = threading.Lock()
         self._is_over = False
 
@@ -126,6 +128,7 @@ class _Probe:
             ).brokers
         except KafkaException as exc:
             raise StepFailed(self._why(first_words(exc))) from exc
+        self._brokers = [f"{broker.host}:{broker.port}" for broker in brokers.values()]
         name = self._settings.sasl_username
         who = f"to {name}" if name else "without a user name"
         return f"The cluster answers {who}; brokers: {len(brokers):,}."
@@ -171,11 +174,10 @@ class _Probe:
         assert self._consumer is not None  # noqa: S101  for the type checker
         self._consumer.poll(0)
         explained = explain(error, topic=self._settings.topic) if error is not None else ""
-        brokers = self._consumer.list_topics(timeout=_ASK_S).brokers.values()
-        named = ", ".join(f"{broker.host}:{broker.port}" for broker in brokers)
         return (
             f"The brokers of the topic do not answer ({explained}). The cluster names them "
-            f"{named}: these addresses must be reachable from here (advertised.listeners)."
+            f"{', '.join(self._brokers)}: these addresses must be reachable from here "
+            "(advertised.listeners)."
         )
 
     def find_group(self) -> str:
