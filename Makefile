@@ -16,9 +16,9 @@ up: base
 down: base
 	@$(BIN)/python manage.py down
 
-# Run the core tests (about 5 minutes on 2 cores)
+# Run the core tests (about 6 minutes on 2 cores; a third process uses what the others wait)
 test: dev
-	@$(BIN)/python -m pytest -n 2 -m "not slow and not kill"
+	@$(BIN)/python -m pytest -n 3 -m "not slow and not kill"
 
 # Run all tests, the long ones and the kill tests too
 test-all: dev

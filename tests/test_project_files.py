@@ -31,7 +31,7 @@ def test_make_alone_lists_every_target():
 
 def test_make_test_is_what_ci_runs():
     """The tests that CI requires are those that the README names."""
-    assert 'pytest -n 2 -m "not slow and not kill"' in run("make", "-n", "test")
+    assert 'pytest -n 3 -m "not slow and not kill"' in run("make", "-n", "test")
     assert "\nmake test\n" in (ROOT / ".ci" / "run").read_text()
     assert "make test" in (ROOT / "README.md").read_text()
     assert ".ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
