@@ -11,9 +11,9 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -27,6 +27,7 @@ from ingestion.lagging import Behind
 from ingestion.leases import Lease
 from ingestion.models import Partition
 from ingestion.readers import SourceReader
+from ingestion.sharing import Share
 from ingestion.sources.base import MessageConsumer
 from ingestion.sources.factory import ConsumerFactory
 from ingestion.troubles import Troubles
@@ -40,6 +41,17 @@ SILENT_S: Final = 6.0
 STUCK_S: Final = 30.0
 #: seconds that closing all connections may take
 _CLOSE_S: Final = 1.5
+
+
+class _Wanted(NamedTuple):
+    """A partition that should be read."""
+
+    id: int
+    source_id: int
+    name: str
+    epoch: int
+    #: nobody holds it, or this drainer
+    is_free: bool
 
 
 class Holdings:
@@ -73,9 +85,9 @@ class Holdings:
         self.is_changed = False
         #: what went wrong with a partition while the database could not be told, by its id
         self._errors: dict[int, str] = {}
-        #: partitions that should be read and that nobody holds
-        self.unserved = 0
+        #: partitions that should be read, and those of them that nobody holds
         self.wanted = 0
+        self._left: set[int] = set()
 
     def __iter__(self) -> Iterator[SourceReader]:
         return iter(list(self._readers.values()))
@@ -90,6 +102,11 @@ class Holdings:
     def bundles(self) -> dict[str, int]:
         """Bundle id that each source runs here now, by its name."""
         return {reader.source.name: reader.bundle.id for reader in self if reader.bundle}
+
+    @property
+    def unserved(self) -> int:
+        """How many partitions should be read and are held by nobody."""
+        return len(self._left)
 
     # --- brokers -----------------------------------------------------------------------------
 
@@ -241,38 +258,52 @@ class Holdings:
         """Hold a fair share of the partitions that should be read."""
         rows = self._wanted_partitions()
         self.wanted = len(rows)
-        epochs = {(source, name): epoch for _, source, name, epoch, _ in rows}
-        share = leases.fair_share(len(rows), scope=self.scope)
-        held = 0
+        drainers = leases.count_drainers(scope=self.scope)
+        share = Share.of((row.source_id for row in rows), drainers=drainers)
+        self._let_go(rows, share)
+        self._take_up(rows, share)
+
+    def _let_go(self, rows: Sequence[_Wanted], share: Share) -> None:
+        epochs = {(row.source_id, row.name): row.epoch for row in rows}
         for reader in self:
             for name, lease in list(reader.held.items()):
-                epoch = epochs.get((reader.source.pk, name))
-                if epoch == lease.epoch and held < share:
-                    held += 1
-                else:  # released under our epoch only: not when a seek or another has raised it
+                if epochs.get((reader.source.pk, name)) != lease.epoch:
+                    # released under our epoch only: not when a seek or another has raised it
                     self.give_back(reader, name)
-        self.unserved = 0
-        for partition_id, source_id, name, _, is_free in rows:
-            reader = self._readers[source_id]
-            if name in reader.held:
-                continue
-            if held < share and self._take(reader, partition_id, name):
-                held += 1
-            elif is_free:
-                self.unserved += 1
+        for source in share.surplus({r.source.pk: len(r.held) for r in self}):
+            reader = self._readers[source]
+            self.give_back(reader, next(reversed(reader.held)))
 
-    def _wanted_partitions(self) -> list[tuple[int, int, str, int, bool]]:
-        """(id, source id, name, epoch, is nobody's) of active partitions, longest free first."""
+    def _take_up(self, rows: Sequence[_Wanted], share: Share) -> None:
+        """Beyond the share of a source only what nobody took since the last look."""
+        held = sum(len(reader.held) for reader in self)
+        left = set()
+        for row in rows:
+            reader = self._readers[row.source_id]
+            if not row.is_free or row.name in reader.held:
+                continue
+            is_even = len(reader.held) < share.by_source[row.source_id]
+            is_ours = held < share.total and (is_even or row.id in self._left)
+            if is_ours and self._take(reader, row.id, row.name):
+                held += 1
+            else:
+                left.add(row.id)
+        self._left = left
+
+    def _wanted_partitions(self) -> list[_Wanted]:
+        """Active partitions of sources that are read, longest free first."""
         partitions = Partition.objects.filter(
             source__in=list(self._readers), state="active", source__paused_at=None
         )
         if self._only is not None:
             partitions = partitions.filter(name=self._only)
-        return list(
-            partitions.annotate(is_free=Q(leased_until=None) | Q(leased_until__lt=Now()))
+        is_free = Q(leased_until=None) | Q(leased_until__lt=Now()) | Q(leased_by=self.owner)
+        rows = (
+            partitions.annotate(is_free=is_free)
             .order_by("leased_until", "id")
             .values_list("id", "source_id", "name", "lease_epoch", "is_free")
         )
+        return [_Wanted(*row) for row in rows]
 
     def _take(self, reader: SourceReader, partition_id: int, name: str) -> bool:
         if not reader.may_take(name) or reader.calls.silent_s > SILENT_S:

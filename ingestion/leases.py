@@ -7,7 +7,6 @@ renew it. Whoever lost it finds no row to update: that is the fence.
 from __future__ import annotations
 
 import json
-import math
 import os
 import socket
 import threading
@@ -175,14 +174,14 @@ def see(slot: Slot, *, bundles: str) -> bool:
     return _changed(_SEE, {"slot": slot.number, "owner": slot.owner, "bundles": bundles}) == 1
 
 
-def fair_share(partitions: int, *, scope: Scope = None) -> int:
-    """How many of the partitions in its scope one drainer should hold.
+def count_drainers(*, scope: Scope = None) -> int:
+    """How many live drainers share the partitions in a scope, at least 1: who asks is one.
 
-    They are shared with the live drainers that may read all of them. One with a narrower scope
-    helps where it can and is not counted: what it may not read would be left to nobody.
+    Those that may read all of them. One with a narrower scope helps where it can and is not
+    counted: what it may not read would be left to nobody.
     """
     live = _one(_LIVE, {"alive_s": DRAINER_ALIVE_S, "scope": _as_json(scope)})
-    return math.ceil(partitions / max(1, live[0] if live else 1))
+    return max(1, live[0] if live else 1)
 
 
 def _as_json(scope: Scope) -> str | None:

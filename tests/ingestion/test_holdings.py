@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connections
 from django.db.models import F
+from django.utils import timezone
 
 from configuration.models import Source
 from configuration.sources import SourceDocument, define, pause
-from ingestion import drain, holdings, lagging, readers
+from ingestion import drain, holdings, lagging, leases, readers
 from ingestion.drain import Drainer
 from ingestion.holdings import Holdings
 from ingestion.models import Partition
@@ -256,6 +259,50 @@ def test_a_broker_that_hangs_for_long_gives_its_partitions_to_others(start, brok
     took = wait_until(lambda: not SourceConnection.objects.exists())
 
     assert took < 3
+
+
+# --- shares ---------------------------------------------------------------------------------------
+
+
+def add_source(name: str) -> None:
+    """Another one on the scripted broker, with the same partitions."""
+    define(SourceDocument(name=name, broker_type="scripted", schema_name="transaction"))
+
+
+def by_owner() -> list[list[str]]:
+    """The sources of the partitions that each drainer holds."""
+    rows = Partition.objects.exclude(leased_until=None).order_by("source__name")
+    owners: dict[str, list[str]] = defaultdict(list)
+    for owner, source in rows.values_list("leased_by", "source__name"):
+        owners[owner].append(source)
+    return sorted(owners.values())
+
+
+def test_a_second_drainer_gets_its_part_of_every_source(start, broker):
+    """Or a source that alone is busy would keep one of them busy."""
+    add_source("other")
+    start("other", "scripted")
+    wait_until(lambda: by_owner() == [["other", "other", "scripted", "scripted"]])
+
+    start("other", "scripted")
+
+    wait_until(lambda: by_owner() == [["other", "scripted"], ["other", "scripted"]])
+
+
+def test_what_nobody_takes_is_taken_beyond_the_part_of_its_source(start, broker):
+    """Another drainer lives and has room, but does not reach this broker, say."""
+    add_source("other")
+    leases.take_slot("somebody", scope=["other", "scripted"])
+    names = Partition.objects.filter(source__name="other")
+    Partition.objects.bulk_create(
+        Partition(source=Source.objects.get(name="other"), name=name, position="0")
+        for name in broker.logs
+    )
+    names.update(leased_by="somebody", leased_until=timezone.now() + timedelta(minutes=1))
+
+    start("other", "scripted")
+
+    wait_until(lambda: ["scripted", "scripted"] in by_owner(), seconds=5)
 
 
 # --- partitions -----------------------------------------------------------------------------------

@@ -176,15 +176,15 @@ def test_slots_are_reused_only_when_their_owner_is_silent() -> None:
     assert leases.see(taken, bundles='{"demo": 1}') is True
 
 
-def test_the_fair_share_counts_live_drainers_only() -> None:
-    """ceil(partitions / drainers), with those counted that gave a sign of life just now."""
-    assert leases.fair_share(4) == 4
+def test_live_drainers_only_share() -> None:
+    """Those that gave a sign of life just now; whoever asks is one."""
+    assert leases.count_drainers() == 1
     leases.take_slot("a")
     leases.take_slot("b")
     leases.take_slot("c")
-    assert leases.fair_share(4) == 2
+    assert leases.count_drainers() == 3
     Drainer.objects.filter(owner="c").update(seen_at=timezone.now() - timedelta(seconds=30))
-    assert leases.fair_share(5) == 3
+    assert leases.count_drainers() == 2
 
 
 def test_a_share_is_left_to_those_only_who_may_read_all_of_it() -> None:
@@ -194,7 +194,6 @@ def test_a_share_is_left_to_those_only_who_may_read_all_of_it() -> None:
     leases.take_slot("both", scope=["wallets", "cards"])
     leases.take_slot("one", scope=["cards/0"])
 
-    assert leases.fair_share(12) == 12
-    assert leases.fair_share(12, scope=["cards", "wallets"]) == 6
-    assert leases.fair_share(12, scope=["cards"]) == 4
-    assert leases.fair_share(1, scope=["cards/0"]) == 1
+    assert leases.count_drainers() == 1
+    assert leases.count_drainers(scope=["cards", "wallets"]) == 2
+    assert leases.count_drainers(scope=["cards"]) == 3
