@@ -10,24 +10,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
-
-from django.db.models import Q
-from django.db.models.functions import Now
+from typing import Any, Final
 
 from configuration.models import Source
-from ingestion import lagging, leases
+from ingestion import lag_questions, leases
 from ingestion.broker_calls import BrokerCalls, Call
 from ingestion.connections import Connections, Kind
 from ingestion.following import Following
-from ingestion.lagging import Behind
 from ingestion.leases import Lease
 from ingestion.models import Partition
 from ingestion.readers import SourceReader
-from ingestion.sharing import Share
+from ingestion.sharing import Share, Wanted, wanted_partitions
 from ingestion.sources.base import MessageConsumer
 from ingestion.sources.factory import ConsumerFactory
 from ingestion.troubles import Troubles
@@ -41,17 +36,6 @@ SILENT_S: Final = 6.0
 STUCK_S: Final = 30.0
 #: seconds that closing all connections may take
 _CLOSE_S: Final = 1.5
-
-
-class _Wanted(NamedTuple):
-    """A partition that should be read."""
-
-    id: int
-    source_id: int
-    name: str
-    epoch: int
-    #: nobody holds it, or this drainer
-    is_free: bool
 
 
 class Holdings:
@@ -256,14 +240,14 @@ class Holdings:
 
     def balance(self) -> None:
         """Hold a fair share of the partitions that should be read."""
-        rows = self._wanted_partitions()
+        rows = wanted_partitions(self._readers, name=self._only, owner=self.owner)
         self.wanted = len(rows)
         drainers = leases.count_drainers(scope=self.scope)
         share = Share.of((row.source_id for row in rows), drainers=drainers)
         self._let_go(rows, share)
         self._take_up(rows, share)
 
-    def _let_go(self, rows: Sequence[_Wanted], share: Share) -> None:
+    def _let_go(self, rows: Sequence[Wanted], share: Share) -> None:
         epochs = {(row.source_id, row.name): row.epoch for row in rows}
         for reader in self:
             for name, lease in list(reader.held.items()):
@@ -274,7 +258,7 @@ class Holdings:
             reader = self._readers[source]
             self.give_back(reader, next(reversed(reader.held)))
 
-    def _take_up(self, rows: Sequence[_Wanted], share: Share) -> None:
+    def _take_up(self, rows: Sequence[Wanted], share: Share) -> None:
         """Beyond the share of a source only what nobody took since the last look."""
         held = sum(len(reader.held) for reader in self)
         left = set()
@@ -289,21 +273,6 @@ class Holdings:
             else:
                 left.add(row.id)
         self._left = left
-
-    def _wanted_partitions(self) -> list[_Wanted]:
-        """Active partitions of sources that are read, longest free first."""
-        partitions = Partition.objects.filter(
-            source__in=list(self._readers), state="active", source__paused_at=None
-        )
-        if self._only is not None:
-            partitions = partitions.filter(name=self._only)
-        is_free = Q(leased_until=None) | Q(leased_until__lt=Now()) | Q(leased_by=self.owner)
-        rows = (
-            partitions.annotate(is_free=is_free)
-            .order_by("leased_until", "id")
-            .values_list("id", "source_id", "name", "lease_epoch", "is_free")
-        )
-        return [_Wanted(*row) for row in rows]
 
     def _take(self, reader: SourceReader, partition_id: int, name: str) -> bool:
         if not reader.may_take(name) or reader.calls.silent_s > SILENT_S:
@@ -363,49 +332,12 @@ class Holdings:
 
     def ask_lag(self) -> None:
         """Ask how far each held partition is behind; the answers are written as they come."""
-        for reader in self:
-            if reader.is_open and reader.held:
-                then = partial(self._lag_came, reader)
-                reader.calls.begin("lag", reader.consumer.lag, then=then)
-
-    def _lag_came(self, reader: SourceReader, call: Call) -> None:
-        if call.error is not None:
-            self._troubles.failed(reader, call)
-            return
-        lags = {name: lag for name, lag in call.result.items() if name in reader.held}
-        newest = max(reader.assigned.values(), default=0)  # none: the last was let go meanwhile
-        if lags.keys() == reader.held.keys() and call.number > newest:
-            reader.behind = sum(lag.events for lag in lags.values())
-        lagging.note(
-            [
-                Behind(
-                    partition_id=reader.held[name].partition_id,
-                    events=lag.events,
-                    seconds=lag.seconds,
-                )
-                for name, lag in lags.items()
-            ]
-        )
+        lag_questions.ask(self, failed=self._troubles.failed)
 
     def look_at_unread(self) -> None:
         """Ask what waits for partitions that nobody reads: stopped or paused ones."""
-        if self._only is not None:
-            return
-        due = [reader.source.pk for reader in self if reader.may_look]
-        by_source: dict[int, list[lagging.Unread]] = defaultdict(list)
-        for row in lagging.unread(due) if due else ():
-            by_source[row.source_id].append(row)
-        for source, rows in by_source.items():
-            reader = self._readers[source]
-            look = partial(lagging.look, reader.consumer, rows)
-            reader.calls.begin("unread", look, then=partial(_looked, reader, len(rows)))
-
-
-def _looked(reader: SourceReader, asked: int, call: Call) -> None:
-    found = call.result or []
-    if len(found) < asked:  # what the broker does not tell is not asked again at once
-        reader.look_at = time.monotonic() + lagging.UNREAD_EVERY_S
-    lagging.note(found)
+        if self._only is None:
+            lag_questions.look_at_unread(self)
 
 
 def _connect(consumer: MessageConsumer, known: set[str] | None) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """How far partitions are behind: said each second of what is read, now and then of what is not.
 
-A partition that stopped, or that somebody paused, has no reader; what waits for it is asked of the
-broker all the same, by whichever drainer finds first that its figure has grown old.
+What the brokers answered, as the tables keep it; `lag_questions` asks them.
 """
 
 from __future__ import annotations
@@ -11,9 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db import connection
-
-from ingestion.sources.base import MessageConsumer
-from payflow.lib.errors import PayflowError
 
 #: seconds after which the lag of a partition that nobody reads is looked at again
 UNREAD_EVERY_S: Final = 10.0
@@ -107,19 +103,3 @@ def unread(sources: Sequence[int]) -> list[Unread]:
             Unread(partition_id=row[0], source_id=row[1], name=row[2], position=row[3])
             for row in cursor.fetchall()
         ]
-
-
-def look(consumer: MessageConsumer, partitions: Sequence[Unread]) -> list[Behind]:
-    """Ask the broker what waits for them; whatever it does not answer is left out.
-
-    Never raises: one partition that cannot be looked at says nothing about its source.
-    """
-    found = []
-    for row in partitions:
-        try:
-            end = consumer.bounds(row.name).end
-            events = consumer.count_between(row.name, row.position, end)
-        except (PayflowError, ValueError):
-            continue
-        found.append(Behind(partition_id=row.partition_id, events=events))
-    return found

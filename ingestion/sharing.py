@@ -9,6 +9,23 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from ingestion.models import Partition
+
+
+class Wanted(NamedTuple):
+    """A partition that should be read."""
+
+    id: int
+    source_id: int
+    name: str
+    epoch: int
+    #: nobody holds it but, perhaps, the drainer that asks
+    is_free: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +58,22 @@ class Share:
             left[fullest] -= 1
             back.append(fullest)
         return back
+
+
+def wanted_partitions(sources: Iterable[int], *, name: str | None, owner: str) -> list[Wanted]:
+    """Active partitions of these sources unless they are paused, longest free first.
+
+    `name` narrows it to the partitions of that name; `owner` is the drainer that asks.
+    """
+    partitions = Partition.objects.filter(
+        source__in=list(sources), state="active", source__paused_at=None
+    )
+    if name is not None:
+        partitions = partitions.filter(name=name)
+    is_free = Q(leased_until=None) | Q(leased_until__lt=Now()) | Q(leased_by=owner)
+    rows = (
+        partitions.annotate(is_free=is_free)
+        .order_by("leased_until", "id")
+        .values_list("id", "source_id", "name", "lease_epoch", "is_free")
+    )
+    return [Wanted(*row) for row in rows]
