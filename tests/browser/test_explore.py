@@ -56,7 +56,7 @@ def test_a_metric_is_found_grouped_compared_and_taken_away(two_days, visit, tmp_
     rows = page.get_by_role("region", name="Groups").locator("tbody tr").all_inner_texts()
     assert [row.split()[0] for row in rows] == ["web", "pos"]
     assert all("%" in row for row in rows)
-    assert page.locator("path.cmp").count() == 2
+    expect(page.locator("path.cmp")).to_have_count(2)
 
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV").click()

@@ -47,7 +47,7 @@ def test_a_payment_is_found_by_customer_and_followed(payment, visit):
     page.get_by_role("link", name="Customer CUST-2FA81C07 1 event").wait_for()
     page.keyboard.press("Enter")
     page.wait_for_url("**/normalizedtransaction/?customer_id=CUST-2FA81C07")
-    assert page.locator("#result_list tbody tr").count() == 1
+    expect(page.locator("#result_list tbody tr")).to_have_count(1)
 
     page.locator("#result_list a").first.click()
     happened = page.get_by_role("region", name="What happened")
@@ -57,7 +57,7 @@ def test_a_payment_is_found_by_customer_and_followed(payment, visit):
     rules = page.get_by_role("region", name="Counted by rules")
     rules.get_by_role("button", name=re.compile("Show all")).click()
     expect(rules.get_by_text("payment_amount")).to_be_visible()
-    assert page.locator("#pp-offset").inner_text() == "1"
+    expect(page.locator("#pp-offset")).to_have_text("1")
 
     happened.get_by_role("link", name=re.compile(r"\.parquet$")).click()
     expect(page.get_by_role("heading", name="Row 1", exact=True)).to_be_visible()
@@ -65,7 +65,7 @@ def test_a_payment_is_found_by_customer_and_followed(payment, visit):
     page.get_by_role("link", name="1 transactions").click()
     page.locator("#result_list a").first.click()
 
-    assert row_url("metrics.normalizedtransaction", payment.pk) in page.url
+    page.wait_for_url(f"**{row_url('metrics.normalizedtransaction', payment.pk)}**")
 
 
 def test_the_bytes_are_seen_in_every_way_by_keys(payment, visit):
@@ -80,9 +80,9 @@ def test_the_bytes_are_seen_in_every_way_by_keys(payment, visit):
     expect(page.get_by_role("tabpanel").get_by_text("000000  7b 22")).to_be_visible()
 
     page.get_by_role("button", name="Payment", exact=True).click()
-    assert page.locator(".pf-tl li:visible").count() == 1
+    expect(page.locator(".pf-tl li:visible")).to_have_count(1)
     page.get_by_role("button", name="All", exact=True).click()
-    assert page.locator(".pf-tl li:visible").count() > 3
+    expect(page.locator(".pf-tl li:visible").nth(3)).to_be_visible()
 
 
 def test_the_whole_passport_is_copied_as_json(payment, visit):

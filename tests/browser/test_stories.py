@@ -139,7 +139,7 @@ def test_a_failed_item_is_found_and_understood(filled, visit):
     page.get_by_role("link", name=re.compile("^All 1 items")).click()
     page.locator("#result_list a").first.click()
 
-    assert row_url("deadletter.faileditem", item.pk) in page.url
+    page.wait_for_url(f"**{row_url('deadletter.faileditem', item.pk)}**")
     expect(page.get_by_text("The bytes are not JSON.")).to_be_visible()
     expect(page.get_by_text('{"transaction_id": "cut o')).to_be_visible()
 
