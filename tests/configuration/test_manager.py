@@ -106,23 +106,27 @@ def test_threads_see_whole_moments() -> None:
     make_active("metrics", "default", step=0)
     make_active("compliance", "default", step=0)
     manager = ConfigurationManager(max_age_s=0)
-    stop = threading.Event()
+    ready, stop = threading.Barrier(5, timeout=30), threading.Event()
+
+    def look() -> tuple[int, int]:
+        found = manager.load_all_configuration()
+        return found["metrics:definitions:v1"]["step"], found["compliance:rules:v1"]["step"]
 
     def read() -> set[tuple[int, int]]:
-        seen = set()
+        """What was seen before the first change, between any two, and after the last one."""
         try:
-            while not stop.is_set():
-                found = manager.load_all_configuration()
-                rules, limits = found["metrics:definitions:v1"], found["compliance:rules:v1"]
-                seen.add((rules["step"], limits["step"]))
-                stop.wait(0.002)
+            seen = {look()}
+            ready.wait()
+            while not stop.wait(0.002):
+                seen.add(look())
+            return seen | {look()}
         finally:
             connections.close_all()
-        return seen
 
     with ThreadPoolExecutor(4) as pool:
         readers = [pool.submit(read) for _ in range(4)]
         try:
+            ready.wait()
             for step in range(1, 15):
                 with transaction.atomic():
                     make_active("metrics", "default", step=step)
@@ -132,4 +136,4 @@ def test_threads_see_whole_moments() -> None:
         seen = set().union(*(reader.result() for reader in readers))
 
     assert all(metrics == compliance for metrics, compliance in seen)
-    assert len(seen) > 1
+    assert {(0, 0), (14, 14)} <= seen
