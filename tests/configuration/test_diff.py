@@ -313,7 +313,7 @@ DOCUMENT = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(old=DOCUMENT, new=DOCUMENT, kind=st.sampled_from(["schema", "metrics", "compliance"]))
 def test_any_drafts_can_be_compared(old, new, kind):
     """Wrong drafts never make the diff fail, and two that differ never look alike."""

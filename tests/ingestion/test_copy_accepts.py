@@ -271,7 +271,6 @@ def exactly(text: str) -> Any:
 
 some = settings(
     max_examples=150,
-    deadline=None,
     # the tables are left as they were after every example
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -331,7 +331,7 @@ BODIES = (
 class TestProperties:
     """What holds for any bytes."""
 
-    @settings(max_examples=600, deadline=None)
+    @settings(max_examples=600)
     @given(bodies=st.lists(BODIES, min_size=1, max_size=4))
     @example(bodies=[b'["4000 0012 4111 1111 1111 1111 1111"]'])
     @example(bodies=[b'["4111111111114111 1111 1111 1111"]'])
@@ -345,7 +345,7 @@ class TestProperties:
         assert again.headers is once.headers
         assert again.hits == {}
 
-    @settings(max_examples=600, deadline=None)
+    @settings(max_examples=600)
     @given(body=BODIES)
     def test_json_stays_json_and_broken_stays_broken(self, body: bytes) -> None:
         """Whether the bytes are JSON does not change, and the shape of the document neither."""
@@ -353,7 +353,7 @@ class TestProperties:
 
         assert shape(masked) == shape(body)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(bodies=st.lists(BODIES, min_size=2, max_size=6))
     def test_a_message_is_masked_the_same_in_any_batch(self, bodies: list[bytes]) -> None:
         """What a message becomes does not depend on its neighbours."""

@@ -127,7 +127,7 @@ def test_the_last_microsecond_of_an_hour_belongs_to_it():
     assert customers["window_start"].to_list() == [HOUR, end]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.text(max_size=3), st.text(max_size=1), st.integers(0, 3)),

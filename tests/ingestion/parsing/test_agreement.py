@@ -96,7 +96,7 @@ def _raw_objects(draw, depth=0):
 
 
 @given(st.lists(_raw_objects(), min_size=1, max_size=8))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_raw_objects(texts):
     """Repeated and escaped names, unknown names and white space change no verdict."""
     assert_agree(SCHEMA, [text.encode() for text in texts])
@@ -134,7 +134,7 @@ def _broken(draw):
 
 
 @given(st.lists(_broken(), min_size=1, max_size=10))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_broken_bytes(bodies):
     """Flipped, cut and inserted bytes change no verdict."""
     assert_agree(SCHEMA, bodies)
@@ -143,7 +143,7 @@ def test_broken_bytes(bodies):
 @given(
     st.lists(st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)), max_size=9)
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_bytes(bodies):
     """Bytes that are no event at all fail on both paths with a reason each."""
     parsed = assert_agree(SCHEMA, bodies)
@@ -309,7 +309,7 @@ def _cases(draw):
 
 
 @given(_cases())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_generated_documents(case):
     """Whatever the document says, both paths say the same of every event."""
     document, bodies = case

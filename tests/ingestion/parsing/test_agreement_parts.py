@@ -282,7 +282,7 @@ RAW_HEADERS = st.sampled_from([HEADERS] * 9 + ODD_HEADERS)
 
 
 @given(CHANGES, st.lists(st.tuples(MESSAGES, RAW_HEADERS), min_size=1, max_size=8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_generated_messages(changes, cases):
     """Whatever a message holds, both paths say the same of every part."""
     bodies, headers = [body for body, _ in cases], [raw for _, raw in cases]
@@ -318,7 +318,7 @@ NOTES = st.sampled_from(['"failed"', '"USD"', "null"])
 
 
 @given(st.lists(st.tuples(ITEMS, AMOUNTS, NOTES), min_size=1, max_size=8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_arrays_and_expressions_without_parts(cases):
     """Picking from arrays, headers, and expressions agree where a message is one event."""
     bodies = [

@@ -357,7 +357,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(versions=pairs(), events=EVENTS)
 def test_no_event_says_otherwise(versions, events):
     """Where schemas are called compatible, every event that passed passes with the same values."""

@@ -95,7 +95,7 @@ TEXTS = st.builds(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(given_texts=TEXTS, wanted=TEXTS, texts=st.lists(st.text("abc1.\n é", max_size=4)))
 def test_the_engine_agrees(given_texts, wanted, texts):
     """No text gets through where none should, and every counterexample is one."""

@@ -226,7 +226,7 @@ _values = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(inner=st.dictionaries(st.text(max_size=4), _values, max_size=4), outer=_values)
 def test_opening_changes_nothing_but_the_text(inner, outer):
     """Whatever else the envelope holds is there as before."""

@@ -123,7 +123,7 @@ VALUES = st.recursive(
 
 
 @given(st.lists(VALUES, max_size=12), st.integers(1, 40), st.sampled_from([None, 1]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_blocks_may_end_anywhere(values, block, indent):
     """Wherever the file is cut into blocks, the elements are those that json reads."""
     with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:

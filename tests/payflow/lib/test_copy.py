@@ -34,7 +34,7 @@ class CopyTest(TestCase):
                 " d numeric(19,4), m timestamptz) ON COMMIT DROP"
             )
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(st.lists(ROW, max_size=20))
     def test_rows_come_out_as_they_went_in(self, rows: list[tuple[object, ...]]) -> None:
         """Integers, text, bytes, decimals, times and nulls."""
