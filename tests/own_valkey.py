@@ -6,11 +6,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import redis
+
+from tests.waiting import wait_until
 
 
 class OwnServer:
@@ -38,10 +39,7 @@ class OwnServer:
             stdout=subprocess.DEVNULL,
         )
         # fmt: on
-        deadline = time.monotonic() + 10
-        while not self._answers():
-            assert time.monotonic() < deadline, "valkey does not answer"
-            time.sleep(0.02)
+        wait_until(self._answers, seconds=10)
 
     def kill(self) -> None:
         """kill -9."""

@@ -31,6 +31,10 @@ MOST_MB = 320
 #: what the highest of the later minutes may be above the highest of the first ones: peaks differ by
 #: chance. A batch that stayed with each try would be 8 MB, a hundred times over.
 GROWTH_MB = 64
+_UNREAD = (
+    "SELECT count(*) FROM partitions p JOIN sources s ON s.id = p.source_id"
+    " WHERE s.name <> 'demo' AND (lag_events IS DISTINCT FROM 0 OR lag_at < %s)"
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS + 600)]
 
@@ -143,11 +147,4 @@ def _rss_mb(process: subprocess.Popen[bytes]) -> int:
 def _wait_until_read(payflow_world: World) -> None:
     """Until the workers themselves say that nothing waits, and said so after now."""
     asked = datetime.now(UTC)
-    deadline = time.monotonic() + 60
-    while payflow_world.sql(
-        "SELECT count(*) FROM partitions p JOIN sources s ON s.id = p.source_id"
-        " WHERE s.name <> 'demo' AND (lag_events IS DISTINCT FROM 0 OR lag_at < %s)",
-        asked,
-    ) != [(0,)]:
-        assert time.monotonic() < deadline, payflow_world.state()
-        time.sleep(0.2)
+    payflow_world.wait_until(lambda: payflow_world.sql(_UNREAD, asked) == [(0,)])

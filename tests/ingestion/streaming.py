@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import redis
 
 from configuration.models import Source
 from ingestion.drain import Drainer
+from ingestion.models import Partition
+from tests import waiting
 
 #: what the shipped source `demo` reads
 PREFIX = "payflow.demo"
@@ -36,3 +38,8 @@ def drain_all(**options: Any) -> None:
 
 def demo() -> Source:
     return Source.objects.get(name="demo")
+
+
+def wait_until(holds: Callable[[], object], *, seconds: float = 60) -> float:
+    """Seconds that it took; when it takes too long, the partitions are shown."""
+    return waiting.wait_until(holds, seconds=seconds, tell=lambda: [*Partition.objects.values()])

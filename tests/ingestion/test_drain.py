@@ -31,7 +31,7 @@ from ingestion.verify import verify
 from metrics.models import NormalizedTransaction, PaymentMetrics5m
 from payflow.lib.failpoints import FailPoint
 from payflow.lib.storage import WriteOnceFileStorage
-from tests.ingestion.streaming import PREFIX, demo, drain_all, publish
+from tests.ingestion.streaming import PREFIX, demo, drain_all, publish, wait_until
 
 pytestmark = pytest.mark.usefixtures("ready", "streams")
 
@@ -68,13 +68,6 @@ def start(ready: None) -> Iterator[Callable[..., threading.Event]]:
         thread.join(20)
         assert not thread.is_alive()
     assert errors == []
-
-
-def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, list(Partition.objects.values())
-        time.sleep(0.05)
 
 
 def shares() -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from ingestion.source_models import SourceConnection, SourceError
 from ingestion.verify import verify
 from metrics.models import NormalizedTransaction
 from payflow.lib import streams as stream_client
-from tests.ingestion.streaming import publish
+from tests.ingestion.streaming import publish, wait_until
 from tests.own_valkey import OwnServer
 
 pytestmark = pytest.mark.usefixtures("ready", "streams")
@@ -60,15 +60,6 @@ def draining(ill: OwnServer) -> Iterator[None]:
     stop.set()
     thread.join(10)
     assert not thread.is_alive()
-
-
-def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> float:
-    """Seconds that it took."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() < began + seconds, list(Partition.objects.values())
-        time.sleep(0.01)
-    return time.monotonic() - began
 
 
 def stored(source: str) -> int:

@@ -29,7 +29,7 @@ from metrics.models import NormalizedTransaction
 from payflow.lib.errors import PartitionTaken, PositionLost, SourceUnavailable
 from payflow.lib.storage import WriteOnceFileStorage
 from tests.ingestion.scripted import ScriptedBroker, ScriptedConsumer
-from tests.ingestion.streaming import publish
+from tests.ingestion.streaming import publish, wait_until
 
 pytestmark = pytest.mark.usefixtures("ready", "streams")
 
@@ -75,15 +75,6 @@ def start(broker: ScriptedBroker) -> Iterator[Callable[..., threading.Event]]:
         thread.join(20)
         assert not thread.is_alive()
     assert errors == []
-
-
-def wait_until(condition: Callable[[], bool], *, seconds: float = 15) -> float:
-    """Seconds that it took."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() < began + seconds, list(Partition.objects.values())
-        time.sleep(0.02)
-    return time.monotonic() - began
 
 
 def bodies(event: Callable[..., dict[str, Any]], first: int, last: int) -> list[bytes]:

@@ -19,8 +19,8 @@ from ingestion.source_models import Seek
 from ingestion.sources import redis_streams, stream_look
 from ingestion.verify import verify
 from payflow.lib.errors import SourceUnavailable
-from tests.ingestion.streaming import PREFIX, demo, drain_all, publish
-from tests.ingestion.test_drain import assert_counted, start, stored, wait_until
+from tests.ingestion.streaming import PREFIX, demo, drain_all, publish, wait_until
+from tests.ingestion.test_drain import assert_counted, start, stored
 
 __all__ = ["start"]
 

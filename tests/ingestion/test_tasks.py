@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,7 @@ from ingestion.archive import archive_storage
 from ingestion.models import Drainer, Partition
 from ingestion.verify import verify
 from metrics.models import NormalizedTransaction
-from tests.ingestion.streaming import demo, publish
+from tests.ingestion.streaming import demo, publish, wait_until
 
 pytestmark = pytest.mark.usefixtures("ready", "streams")
 
@@ -134,13 +134,6 @@ def database_url() -> str:
     """The address of the database that this test runs in."""
     address, _, _name = os.environ["DATABASE_URL"].rpartition("/")
     return f"{address}/{connection.settings_dict['NAME']}"
-
-
-def wait_until(condition: Callable[[], bool], *, seconds: float = 40) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_a_worker_drops_an_expired_seat_takes_a_live_one_and_stops_in_seconds(

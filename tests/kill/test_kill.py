@@ -52,12 +52,12 @@ def test_celery_workers_survive_kills_flushall_and_a_restart_of_the_streams(
     ingest, _tasks = payflow_world.start_celery()
     publisher = _publish_in_background(payflow_world, messages, per_second=2_000)
 
-    _wait_until(lambda: payflow_world.committed() > 2_000, payflow_world)
+    payflow_world.wait_until(lambda: payflow_world.committed() > 2_000)
     for pid in payflow_world.children_of(ingest)[:1]:
         os.kill(pid, signal.SIGKILL)
     with payflow_world.broker() as broker:
         broker.flushall()
-    _wait_until(lambda: payflow_world.committed() > 12_000, payflow_world)
+    payflow_world.wait_until(lambda: payflow_world.committed() > 12_000)
     with_group(ingest, signal.SIGKILL)
     ingest.wait(10)
     payflow_world.start_celery()
@@ -77,9 +77,9 @@ def test_a_frozen_worker_that_wakes_after_its_lease_was_taken_writes_nothing(
     zombie = payflow_world.start_drain(
         PAYFLOW_FAIL_AT="after_lookup", PAYFLOW_FAIL_SIGNAL="SIGSTOP"
     )
-    _wait_until(lambda: _leases(payflow_world) == 4, payflow_world)
+    payflow_world.wait_until(lambda: _leases(payflow_world) == 4)
     payflow_world.publish(messages)
-    _wait_until(lambda: _is_frozen(zombie.pid), payflow_world)
+    payflow_world.wait_until(lambda: _is_frozen(zombie.pid))
     other = payflow_world.start_drain()
     payflow_world.wait_for(expected.messages, seconds=60)
     assert other.poll() is None
@@ -106,12 +106,12 @@ def test_a_range_that_kills_its_owners_stops_its_partition_with_an_alarm(
     payflow_world.start_drain()
     payflow_world.publish(messages[:90], only=1)
 
-    _wait_until(lambda: len(_stopped(payflow_world)) == 1, payflow_world)
+    payflow_world.wait_until(lambda: len(_stopped(payflow_world)) == 1)
     ((reason, position, sequence),) = _stopped(payflow_world)
     assert "2 workers died" in reason
     assert position in reason
     assert sequence == 0
-    _wait_until(lambda: payflow_world.committed() == 90, payflow_world)
+    payflow_world.wait_until(lambda: payflow_world.committed() == 90)
 
 
 def test_sigterm_stops_workers_cleanly_within_seconds(payflow_world: World) -> None:
@@ -119,7 +119,7 @@ def test_sigterm_stops_workers_cleanly_within_seconds(payflow_world: World) -> N
     messages, expected = make(20_000, seed=SEED + 4)
     workers = payflow_world.start_celery()
     publisher = _publish_in_background(payflow_world, messages, per_second=4_000)
-    _wait_until(lambda: payflow_world.committed() > 4_000, payflow_world)
+    payflow_world.wait_until(lambda: payflow_world.committed() > 4_000)
 
     started = time.monotonic()
     for worker in workers:
@@ -145,13 +145,6 @@ def _publish_in_background(
     )
     thread.start()
     return thread
-
-
-def _wait_until(condition, world: World, *, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, world.state()
-        time.sleep(0.05)
 
 
 def _is_frozen(pid: int) -> bool:

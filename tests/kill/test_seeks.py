@@ -72,8 +72,5 @@ def _with_repeats(world: World, expected: Expected) -> Expected:
     )
 
 
-def _wait_for_passed(world: World, messages: int, *, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while (passed := world.sql(_PASSED)[0][0]) < messages:
-        assert time.monotonic() < deadline, f"{passed} of {messages}\n{world.state()}"
-        time.sleep(0.1)
+def _wait_for_passed(world: World, messages: int) -> None:
+    world.wait_until(lambda: world.sql(_PASSED)[0][0] >= messages, seconds=120)

@@ -30,6 +30,10 @@ PARTITIONS = 5
 CHUNK = 100
 #: between chunks: 250 events a second to each broker
 CHUNK_S = 0.4
+_READ = (
+    "SELECT count(*) FROM partitions p JOIN sources s ON s.id = p.source_id"
+    " WHERE s.name <> 'demo' AND p.state = 'active' AND lag_events = 0 AND lag_at > %s"
+)
 _TAKEN = "SELECT coalesce(sum(times), 0) FROM source_errors WHERE kind = 'taken'"
 
 
@@ -193,10 +197,7 @@ def _steal(hubs: EventHubsBroker) -> None:
             },
         )
         thread.start()
-        deadline = time.monotonic() + 20
-        while hubs.world.sql(_TAKEN)[0][0] == said:
-            assert time.monotonic() < deadline, hubs.world.state()
-            time.sleep(0.1)
+        hubs.world.wait_until(lambda: hubs.world.sql(_TAKEN)[0][0] > said, seconds=20)
     thread.join(20)
 
 
@@ -219,12 +220,5 @@ def _add(total: Expected, more: Expected) -> None:
 def _assert_read(world: World) -> None:
     """Every partition is active, and its worker said after now that nothing waits there."""
     asked = datetime.now(UTC)
-    deadline = time.monotonic() + 30
-    while world.sql(
-        "SELECT count(*) FROM partitions p JOIN sources s ON s.id = p.source_id"
-        " WHERE s.name <> 'demo' AND p.state = 'active' AND lag_events = 0 AND lag_at > %s",
-        asked,
-    ) != [(2 * PARTITIONS,)]:
-        assert time.monotonic() < deadline, world.state()
-        time.sleep(0.2)
+    world.wait_until(lambda: world.sql(_READ, asked) == [(2 * PARTITIONS,)], seconds=30)
     assert not [log for log in Path(world.logs).iterdir() if "Traceback" in log.read_text()]

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import redis
 
 from payflow.lib.services import LocalServices, ServiceUrls
 from tests.kill.traffic import Expected
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 LEASE_S = 3
@@ -170,14 +171,13 @@ class World:
 
     # --- waiting and comparing -------------------------------------------------------------------
 
+    def wait_until(self, holds: Callable[[], object], *, seconds: float = 60) -> None:
+        """When it takes too long, the partitions and the ends of all logs are shown."""
+        wait_until(holds, seconds=seconds, tell=self.state)
+
     def wait_for(self, messages: int, *, seconds: float = 60) -> None:
         """Until that many messages are committed."""
-        deadline = time.monotonic() + seconds
-        while self.committed() < messages:
-            assert time.monotonic() < deadline, (
-                f"{self.committed()} of {messages} messages after {seconds} s\n{self.state()}"
-            )
-            time.sleep(0.1)
+        self.wait_until(lambda: self.committed() >= messages, seconds=seconds)
 
     def committed(self) -> int:
         try:

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from ingestion.push.models import PushRequest
 from metrics.models import NormalizedTransaction
 from tests.ingestion.conftest import event, ready
 from tests.ingestion.push.conftest import URL
-from tests.ingestion.streaming import drain_all
+from tests.ingestion.streaming import drain_all, wait_until
 
 __all__ = ["event", "ready"]
 
@@ -79,13 +78,6 @@ class Web:
                 return True
         except OSError:
             return False
-
-
-def wait_until(holds: Callable[[], bool], *, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it does not come true"
-        time.sleep(0.02)
 
 
 @pytest.fixture
