@@ -232,7 +232,7 @@ def test_a_broker_that_hangs_holds_up_no_other_source(start, broker, streams, ev
     wait_until(lambda: stored() == 10)
 
     assert "without an answer" in silent.error
-    assert max(took) < 1.5, took  # 0.1 s of it are the linger; a hang would have cost them all
+    assert max(took) < 3, took  # 0.1 s of it are the linger; a hang would have cost them all
     assert list(Partition.objects.order_by("id").values_list("lease_epoch", flat=True)) == epochs
     assert verify().listed == []
 

@@ -107,7 +107,7 @@ class SourceContract:
         batch = consumer.consume_batch(wait_s=0.2)
 
         assert batch is None
-        assert 0.15 < time.monotonic() - started < 1
+        assert 0.15 < time.monotonic() - started < 5
         assert all(lag.events == 0 and lag.seconds == 0 for lag in consumer.lag().values())
 
     def test_messages_keep_their_order_and_bytes(self, source: Harness):

@@ -178,7 +178,7 @@ def test_a_collector_that_is_away_holds_nobody_up():
     """
     ended = run(code, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}")
 
-    assert 1 <= time.monotonic() - float(ended) < 2.5
+    assert 1 <= time.monotonic() - float(ended) < 5
 
 
 @pytest.mark.parametrize(
