@@ -34,8 +34,8 @@ class OwnServer:
         # fmt: off
         self._process = subprocess.Popen(
             [str(program), "--port", str(self.port), "--bind", "127.0.0.1",
-             "--dir", str(self.directory), "--appendonly", "yes", "--save", "",
-             "--maxmemory-policy", "noeviction"],
+             "--dir", str(self.directory), "--appendonly", "yes", "--appendfsync", "always",
+             "--save", "", "--maxmemory-policy", "noeviction"],
             stdout=subprocess.DEVNULL,
         )
         # fmt: on

@@ -193,7 +193,7 @@ def test_valkeys_differ_in_what_they_keep(services):
         broker = client.config_get("appendonly") | client.config_get("save")
 
     assert streams["appendonly"] == "yes"
-    assert streams["appendfsync"] == "everysec"
+    assert streams["appendfsync"] == "always"
     assert streams["maxmemory-policy"] == "noeviction"
     assert broker == {"appendonly": "no", "save": ""}
 
