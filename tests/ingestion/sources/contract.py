@@ -28,6 +28,7 @@ LIMITS = BatchLimits()
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: longer than a batch of any harness lingers
 PATIENCE_S = 0.15
+DRAIN_S = 10.0
 
 
 class Harness(ABC):
@@ -79,10 +80,15 @@ def beginning(consumer: MessageConsumer, partition: str) -> Checkpoint:
 
 
 def drain(consumer: MessageConsumer) -> list[MessageBatch]:
-    """All batches until nothing comes for longer than a batch lingers."""
-    batches = []
-    while (batch := consumer.consume_batch(wait_s=PATIENCE_S)) is not None:
-        batches.append(batch)
+    """All batches until the broker says that nothing is left; what it keeps back ends it, too."""
+    batches: list[MessageBatch] = []
+    deadline = time.monotonic() + DRAIN_S
+    while time.monotonic() < deadline:
+        batch = consumer.consume_batch(wait_s=PATIENCE_S)
+        if batch is not None:
+            batches.append(batch)
+        elif not any(lag.events for lag in consumer.lag().values()):
+            break
     return batches
 
 
