@@ -88,8 +88,8 @@ class Broker(Valkey):
 
 
 class Streams(Valkey):
-    """Events: what was acknowledged is on disk. `everysec` is not enough even against kill -9 of the
-    process: while an fsync runs, it puts off its writes for up to two seconds."""
+    """Events: what was acknowledged is on disk. `everysec` is not enough even against kill -9 of
+    the process: while an fsync runs, it puts off its writes for up to two seconds."""
 
     name = "Valkey (streams)"
     persistence = ("appendonly yes", "appendfsync always")
