@@ -15,14 +15,14 @@ from functools import partial
 from typing import Any, Final
 
 from configuration.models import Source
-from ingestion import lag_questions, leases
+from ingestion import lag_questions, leases, sharing
 from ingestion.broker_calls import BrokerCalls, Call
 from ingestion.connections import Connections, Kind
 from ingestion.following import Following
 from ingestion.leases import Lease
 from ingestion.models import Partition
 from ingestion.readers import SourceReader
-from ingestion.sharing import Share, Wanted, wanted_partitions
+from ingestion.sharing import Wanted
 from ingestion.sources.base import MessageConsumer
 from ingestion.sources.factory import ConsumerFactory
 from ingestion.troubles import Troubles
@@ -32,8 +32,6 @@ logger = logging.getLogger(__name__)
 
 #: seconds without an answer to one call after which a broker counts as not connected
 SILENT_S: Final = 6.0
-#: and after which its partitions are given back: another worker may have more luck
-STUCK_S: Final = 30.0
 #: seconds that closing all connections may take
 _CLOSE_S: Final = 1.5
 
@@ -69,9 +67,8 @@ class Holdings:
         self.is_changed = False
         #: what went wrong with a partition while the database could not be told, by its id
         self._errors: dict[int, str] = {}
-        #: partitions that should be read, and those of them that nobody holds
-        self.wanted = 0
-        self._left: set[int] = set()
+        #: how many partitions should be read, and how many of them nobody holds
+        self.wanted = self.unserved = 0
 
     def __iter__(self) -> Iterator[SourceReader]:
         return iter(list(self._readers.values()))
@@ -86,11 +83,6 @@ class Holdings:
     def bundles(self) -> dict[str, int]:
         """Bundle id that each source runs here now, by its name."""
         return {reader.source.name: reader.bundle.id for reader in self if reader.bundle}
-
-    @property
-    def unserved(self) -> int:
-        """How many partitions should be read and are held by nobody."""
-        return len(self._left)
 
     # --- brokers -----------------------------------------------------------------------------
 
@@ -127,9 +119,6 @@ class Holdings:
             if silent_s > SILENT_S:
                 text = f"The broker has left a call without an answer for {silent_s:.0f} s."
                 self.connections.failed(reader.source.pk, text, retry_at=None)
-            if silent_s > STUCK_S:
-                for name in list(reader.held):
-                    self.give_back(reader, name)
 
     # --- following the tables ----------------------------------------------------------------
 
@@ -239,43 +228,36 @@ class Holdings:
     # --- leases ------------------------------------------------------------------------------
 
     def balance(self) -> None:
-        """Hold a fair share of the partitions that should be read."""
-        rows = wanted_partitions(self._readers, name=self._only, owner=self.owner)
+        """Hold what the plan of all drainers gives to this one, of what should be read."""
+        rows = sharing.wanted_partitions(self._readers, name=self._only, owner=self.owner)
+        here = {reader.source.pk for reader in self if _reaches(reader)}
+        reach = sharing.read_reach(self.owner, here=here, scope=self.scope)
+        plan = sharing.plan(rows, reach)
+        ours = [row for row in rows if plan.get(row.id) == self.owner]
+        self._let_go_of_all_but(ours)
+        taken = self._take_up(ours)
         self.wanted = len(rows)
-        drainers = leases.count_drainers(scope=self.scope)
-        share = Share.of((row.source_id for row in rows), drainers=drainers)
-        self._let_go(rows, share)
-        self._take_up(rows, share)
+        self.unserved = sum(not row.holder for row in rows) - taken
 
-    def _let_go(self, rows: Sequence[Wanted], share: Share) -> None:
-        epochs = {(row.source_id, row.name): row.epoch for row in rows}
+    def _let_go_of_all_but(self, ours: Sequence[Wanted]) -> None:
+        epochs = {(row.source_id, row.name): row.epoch for row in ours}
         for reader in self:
             for name, lease in list(reader.held.items()):
                 if epochs.get((reader.source.pk, name)) != lease.epoch:
                     # released under our epoch only: not when a seek or another has raised it
                     self.give_back(reader, name)
-        for source in share.surplus({r.source.pk: len(r.held) for r in self}):
-            reader = self._readers[source]
-            self.give_back(reader, next(reversed(reader.held)))
 
-    def _take_up(self, rows: Sequence[Wanted], share: Share) -> None:
-        """Beyond the share of a source only what nobody took since the last look."""
-        held = sum(len(reader.held) for reader in self)
-        left = set()
-        for row in rows:
+    def _take_up(self, ours: Sequence[Wanted]) -> int:
+        """Returns how many were taken that nobody held."""
+        taken = 0
+        for row in ours:
             reader = self._readers[row.source_id]
-            if not row.is_free or row.name in reader.held:
-                continue
-            is_even = len(reader.held) < share.by_source[row.source_id]
-            is_ours = held < share.total and (is_even or row.id in self._left)
-            if is_ours and self._take(reader, row.id, row.name):
-                held += 1
-            else:
-                left.add(row.id)
-        self._left = left
+            if row.name not in reader.held and self._take(reader, row.id, row.name):
+                taken += not row.holder
+        return taken
 
     def _take(self, reader: SourceReader, partition_id: int, name: str) -> bool:
-        if not reader.may_take(name) or reader.calls.silent_s > SILENT_S:
+        if not reader.may_take(name) or not _reaches(reader):
             return False
         lease = leases.take(
             partition_id=partition_id,
@@ -338,6 +320,11 @@ class Holdings:
         """Ask what waits for partitions that nobody reads: stopped or paused ones."""
         if self._only is None:
             lag_questions.look_at_unread(self)
+
+
+def _reaches(reader: SourceReader) -> bool:
+    """Whether its broker answers."""
+    return reader.is_open and reader.calls.silent_s <= SILENT_S
 
 
 def _connect(consumer: MessageConsumer, known: set[str] | None) -> dict[str, str]:

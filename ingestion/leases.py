@@ -18,7 +18,6 @@ from typing import Any, Final
 from django.conf import settings
 from django.db import connection
 
-from ingestion.models import DRAINER_ALIVE_S
 from payflow.lib.errors import CheckpointMoved, Retryable
 from payflow.lib.event_id import SLOTS
 
@@ -91,11 +90,6 @@ _SEE = """
 UPDATE drainers SET seen_at = now(), bundles = %(bundles)s
 WHERE slot = %(slot)s AND owner = %(owner)s
 """
-_LIVE = """
-SELECT count(*) FROM drainers
-WHERE owner <> '' AND seen_at > now() - %(alive_s)s * interval '1 s'
-    AND (scope IS NULL OR scope @> %(scope)s::jsonb)
-"""
 _TAKE_SLOT = """
 UPDATE drainers SET owner = %(owner)s, scope = %(scope)s::jsonb, seen_at = now(),
     started_at = now(), bundles = '{}'
@@ -155,7 +149,7 @@ def new_owner() -> str:
 
 def take_slot(owner: str, *, scope: Scope = None) -> Slot:
     """A free slot, or a new row for one. Raises Retryable when all 1,024 are taken."""
-    said = {"owner": owner, "scope": _as_json(scope)}
+    said = {"owner": owner, "scope": scope_as_json(scope)}
     for _ in range(20):
         row = _one(_TAKE_SLOT, {"idle_s": SLOT_IDLE_S, **said}) or _one(
             _NEW_SLOT, {"slots": SLOTS, **said}
@@ -174,17 +168,8 @@ def see(slot: Slot, *, bundles: str) -> bool:
     return _changed(_SEE, {"slot": slot.number, "owner": slot.owner, "bundles": bundles}) == 1
 
 
-def count_drainers(*, scope: Scope = None) -> int:
-    """How many live drainers share the partitions in a scope, at least 1: who asks is one.
-
-    Those that may read all of them. One with a narrower scope helps where it can and is not
-    counted: what it may not read would be left to nobody.
-    """
-    live = _one(_LIVE, {"alive_s": DRAINER_ALIVE_S, "scope": _as_json(scope)})
-    return max(1, live[0] if live else 1)
-
-
-def _as_json(scope: Scope) -> str | None:
+def scope_as_json(scope: Scope) -> str | None:
+    """As it stands in the drainer's row."""
     return None if scope is None else json.dumps(sorted(scope))
 
 

@@ -43,6 +43,7 @@ class ScriptedBroker:
     #: epochs with which each partition was assigned
     epochs: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     disconnects: int = 0
+    consumers: list[ScriptedConsumer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.answers.set()
@@ -66,9 +67,14 @@ class ScriptedConsumer(MessageConsumer):
         self._at: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
         self._is_connected = False
+        #: the broker refuses this one alone
+        self.is_cut_off = False
+        self.broker.consumers.append(self)
 
     def _ask(self) -> ScriptedBroker:
         self.broker.answers.wait()
+        if self.is_cut_off:
+            raise SourceUnavailable("no route to host")
         return self.broker
 
     def connect(self) -> None:

@@ -7,17 +7,15 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connections
 from django.db.models import F
-from django.utils import timezone
 
 from configuration.models import Source
 from configuration.sources import SourceDocument, define, pause
-from ingestion import drain, holdings, lagging, leases, readers
+from ingestion import drain, holdings, lagging, leases, readers, sharing
 from ingestion.drain import Drainer
 from ingestion.holdings import Holdings
 from ingestion.models import Partition
@@ -237,18 +235,22 @@ def test_a_broker_that_hangs_holds_up_no_other_source(start, broker, streams, ev
     assert verify().listed == []
 
 
-def test_a_broker_that_hangs_for_long_gives_its_partitions_to_others(start, broker, monkeypatch):
-    """Another worker may have more luck; and a worker that ends does not wait for it."""
+def test_a_worker_that_ends_does_not_wait_for_a_broker_that_hangs(start, broker, monkeypatch):
+    """It keeps its leases, as nobody else has more luck, and gives them back when it ends."""
     monkeypatch.setattr(holdings, "SILENT_S", 0.2)
-    monkeypatch.setattr(holdings, "STUCK_S", 0.5)
+    monkeypatch.setattr(sharing, "APART_S", 0.2)
     stop = start()
     wait_until(lambda: held() == {"a", "b"})
 
     broker.answers.clear()
-    wait_until(lambda: held() == set())
+    wait_until(lambda: SourceConnection.objects.exclude(failing_since=None).exists())
+    time.sleep(1.5)
+    kept = held()
     stop.set()
     took = wait_until(lambda: not SourceConnection.objects.exists())
 
+    assert kept == {"a", "b"}
+    assert held() == set()
     assert took < 3
 
 
@@ -280,20 +282,33 @@ def test_a_second_drainer_gets_its_part_of_every_source(start, broker):
     wait_until(lambda: by_owner() == [["other", "scripted"], ["other", "scripted"]])
 
 
-def test_what_nobody_takes_is_taken_beyond_the_part_of_its_source(start, broker):
-    """Another drainer lives and has room, but does not reach this broker, say."""
-    add_source("other")
-    leases.take_slot("somebody", scope=["other", "scripted"])
-    names = Partition.objects.filter(source__name="other")
-    Partition.objects.bulk_create(
-        Partition(source=Source.objects.get(name="other"), name=name, position="0")
-        for name in broker.logs
-    )
-    names.update(leased_by="somebody", leased_until=timezone.now() + timedelta(minutes=1))
+def test_who_does_not_reach_a_broker_leaves_it_to_those_who_do(start, broker, event, monkeypatch):
+    """And gets its part again when it does."""
+    monkeypatch.setattr(sharing, "APART_S", 1.0)
+    start()
+    wait_until(lambda: held() == {"a", "b"})
+    start()
+    wait_until(lambda: by_owner() == [["scripted"], ["scripted"]])
 
-    start("other", "scripted")
+    cut_off = broker.consumers[-1]
+    cut_off.is_cut_off = True
+    wait_until(lambda: by_owner() == [["scripted", "scripted"]])
+    for name in broker.logs:
+        broker.logs[name] += bodies(event, 10 * len(name), 10 * len(name) + 10)
+    wait_until(lambda: stored() == 20)
+    cut_off.is_cut_off = False
+    wait_until(lambda: by_owner() == [["scripted"], ["scripted"]])
 
-    wait_until(lambda: ["scripted", "scripted"] in by_owner(), seconds=5)
+    assert verify().listed == []
+
+
+def test_who_has_never_reached_a_broker_gets_nothing_of_it(start, broker):
+    """Another drainer lives, but its own network does not let it through, say."""
+    leases.take_slot("somebody", scope=["scripted"])
+
+    start()
+
+    wait_until(lambda: held() == {"a", "b"}, seconds=5)
 
 
 # --- partitions -----------------------------------------------------------------------------------

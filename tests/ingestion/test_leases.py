@@ -174,26 +174,3 @@ def test_slots_are_reused_only_when_their_owner_is_silent() -> None:
     assert Drainer.objects.get(slot=taken.number).last_tick == 77
     assert leases.see(first, bundles="{}") is False
     assert leases.see(taken, bundles='{"demo": 1}') is True
-
-
-def test_live_drainers_only_share() -> None:
-    """Those that gave a sign of life just now; whoever asks is one."""
-    assert leases.count_drainers() == 1
-    leases.take_slot("a")
-    leases.take_slot("b")
-    leases.take_slot("c")
-    assert leases.count_drainers() == 3
-    Drainer.objects.filter(owner="c").update(seen_at=timezone.now() - timedelta(seconds=30))
-    assert leases.count_drainers() == 2
-
-
-def test_a_share_is_left_to_those_only_who_may_read_all_of_it() -> None:
-    """Or partitions would wait for a drainer that reads another source, for a file, say."""
-    leases.take_slot("all")
-    leases.take_slot("cards", scope=["cards"])
-    leases.take_slot("both", scope=["wallets", "cards"])
-    leases.take_slot("one", scope=["cards/0"])
-
-    assert leases.count_drainers() == 1
-    assert leases.count_drainers(scope=["cards", "wallets"]) == 2
-    assert leases.count_drainers(scope=["cards"]) == 3
