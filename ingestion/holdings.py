@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+from django.db.models import QuerySet
+
 from configuration.models import Source
 from ingestion import lag_questions, leases, sharing
 from ingestion.broker_calls import BrokerCalls, Call
@@ -67,7 +69,7 @@ class Holdings:
         self.is_changed = False
         #: what went wrong with a partition while the database could not be told, by its id
         self._errors: dict[int, str] = {}
-        #: how many partitions should be read, and how many of them nobody holds
+        #: how many partitions should be read here, and how many of them nobody holds
         self.wanted = self.unserved = 0
 
     def __iter__(self) -> Iterator[SourceReader]:
@@ -124,12 +126,7 @@ class Holdings:
 
     def discover(self) -> None:
         """Follow the sources that exist, and the partitions that their brokers have."""
-        sources = Source.objects.filter(active_bundle__isnull=False)
-        if self._names is None:
-            sources = sources.exclude(broker_type="file")
-        else:
-            sources = sources.filter(name__in=self._names)
-        for source in sources:
+        for source in self._sources():
             if source.pk not in self._readers and (consumer := self._consumer_of(source)):
                 self._readers[source.pk] = SourceReader(
                     source=source,
@@ -139,6 +136,13 @@ class Holdings:
                 )
         for reader in self:
             self._look_for_partitions(reader)
+
+    def _sources(self) -> QuerySet[Source]:
+        """What this drainer is to read, whether it can make a consumer of it or not."""
+        sources = Source.objects.filter(active_bundle__isnull=False)
+        if self._names is None:
+            return sources.exclude(broker_type="file")
+        return sources.filter(name__in=self._names)
 
     def _consumer_of(self, source: Source) -> MessageConsumer | None:
         """A new one of the settings in its row; None, and why is noted, when they are wrong."""
@@ -229,10 +233,12 @@ class Holdings:
 
     def balance(self) -> None:
         """Hold what the plan of all drainers gives to this one, of what should be read."""
-        rows = sharing.wanted_partitions(self._readers, name=self._only, owner=self.owner)
+        # of all sources, or drainers that cannot read the same ones would plan apart
+        every = sharing.wanted_partitions(self._sources(), name=self._only, owner=self.owner)
         here = {reader.source.pk for reader in self if _reaches(reader)}
         reach = sharing.read_reach(self.owner, here=here, scope=self.scope)
-        plan = sharing.plan(rows, reach)
+        plan = sharing.plan(every, reach)
+        rows = [row for row in every if row.source_id in self._readers]
         ours = [row for row in rows if plan.get(row.id) == self.owner]
         self._let_go_of_all_but(ours)
         taken = self._take_up(ours)

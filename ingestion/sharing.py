@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from django.db import connection
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 
+from configuration.models import Source
 from ingestion.leases import Scope, scope_as_json
 from ingestion.models import DRAINER_ALIVE_S, Partition
 
@@ -25,10 +26,10 @@ APART_S: Final = 15.0
 
 _REACH = """
 SELECT c.source_id, c.owner, c.connected_since IS NOT NULL,
-    coalesce(c.connected_since, c.failing_since) < now() - %(apart_s)s * interval '1 s'
+    coalesce(c.connected_since, c.failing_since) < now() - %(apart_s)s * interval '1 s',
+    coalesce(d.scope IS NULL OR d.scope @> %(scope)s::jsonb, false)
 FROM source_connections c JOIN drainers d ON d.owner = c.owner
 WHERE d.seen_at > now() - %(alive_s)s * interval '1 s'
-    AND (d.scope IS NULL OR d.scope @> %(scope)s::jsonb)
 """
 
 
@@ -53,14 +54,14 @@ class Reach:
     leavers: set[str] = field(default_factory=set)
 
 
-def wanted_partitions(sources: Iterable[int], *, name: str | None, owner: str) -> list[Wanted]:
+def wanted_partitions(sources: QuerySet[Source], *, name: str | None, owner: str) -> list[Wanted]:
     """Active partitions of these sources unless they are paused, in the order of their ids.
 
     `name` narrows it to the partitions of that name; `owner` is the drainer that asks, whose own
     leases hold for it even when they have just expired.
     """
     partitions = Partition.objects.filter(
-        source__in=list(sources), state="active", source__paused_at=None
+        source__in=sources, state="active", source__paused_at=None
     )
     if name is not None:
         partitions = partitions.filter(name=name)
@@ -76,8 +77,8 @@ def wanted_partitions(sources: Iterable[int], *, name: str | None, owner: str) -
 def read_reach(owner: str, *, here: Iterable[int], scope: Scope) -> dict[int, Reach]:
     """By source, as the drainers have written it; `here` are the sources that `owner` reaches now.
 
-    Of those that may read everything in the scope. One with a narrower scope helps where it can and
-    gets nothing by plan: what it may not read would be left to nobody.
+    Takers are those that may read everything in the scope. One with a narrower scope helps where it
+    can and gets nothing by plan: what it may not read would be left to nobody.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -93,11 +94,12 @@ def read_reach(owner: str, *, here: Iterable[int], scope: Scope) -> dict[int, Re
     for source in here:
         found[source].takers.add(owner)
     # when nobody has reached it for long, everybody keeps what he holds: all come back at once
-    steady = {source for source, _, is_connected, is_long in rows if is_connected and is_long}
-    for source, name, is_connected, is_long in rows:
+    steady = {source for source, _, is_connected, is_long, _ in rows if is_connected and is_long}
+    for source, name, is_connected, is_long, may_read_all in rows:
         reach = found[source]
         if is_connected:
-            reach.takers |= {name} - {owner}  # which knows better than its row
+            if may_read_all and name != owner:  # which knows better than its row
+                reach.takers.add(name)
         elif is_long and source in steady and name not in reach.takers:
             reach.leavers.add(name)
     return found

@@ -43,6 +43,8 @@ class ScriptedBroker:
     #: epochs with which each partition was assigned
     epochs: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     disconnects: int = 0
+    #: a worker that starts from now on refuses the settings of this source: a secret it lacks, say
+    refused_from_now: str = ""
     consumers: list[ScriptedConsumer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -60,6 +62,8 @@ class ScriptedConsumer(MessageConsumer):
     def parse_settings(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         if "wrong" in settings:
             raise ConfigurationError(Problem(pointer="/settings/wrong", message="is wrong"))
+        if settings.get("is") and settings["is"] == cls.broker.refused_from_now:
+            raise ConfigurationError(Problem(pointer="/settings/secret", message="is not set"))
         return dict(settings)
 
     def __init__(self, *, source: str, settings: dict[str, Any]) -> None:

@@ -259,7 +259,11 @@ def test_a_worker_that_ends_does_not_wait_for_a_broker_that_hangs(start, broker,
 
 def add_source(name: str) -> None:
     """Another one on the scripted broker, with the same partitions."""
-    define(SourceDocument(name=name, broker_type="scripted", schema_name="transaction"))
+    define(
+        SourceDocument(
+            name=name, broker_type="scripted", schema_name="transaction", settings={"is": name}
+        )
+    )
 
 
 def by_owner() -> list[list[str]]:
@@ -300,6 +304,19 @@ def test_who_does_not_reach_a_broker_leaves_it_to_those_who_do(start, broker, ev
     wait_until(lambda: by_owner() == [["scripted"], ["scripted"]])
 
     assert verify().listed == []
+
+
+def test_who_cannot_read_a_source_takes_more_of_the_others(start, broker):
+    """And all know it: each counts what it has no consumer for, too, or they would plan apart."""
+    broker.logs["c"] = []
+    add_source("other")
+    start("other", "scripted")
+    wait_until(lambda: by_owner() == [["other"] * 3 + ["scripted"] * 3])
+
+    broker.refused_from_now = "other"
+    start("other", "scripted")
+
+    wait_until(lambda: by_owner() == [["other"] * 3 + ["scripted"], ["scripted"] * 2])
 
 
 def test_who_has_never_reached_a_broker_gets_nothing_of_it(start, broker):

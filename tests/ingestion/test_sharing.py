@@ -202,3 +202,14 @@ def test_partitions_go_to_those_only_who_may_read_all_of_the_scope(source: int):
     assert reach_of(source).takers == {"all"}
     assert reach_of(source, scope=["cards", "wallets"]).takers == {"all", "both"}
     assert reach_of(source, scope=["cards"]).takers == {"all", "cards", "both"}
+
+
+def test_a_source_is_left_to_one_that_reads_nothing_else_too(source: int):
+    """It gets nothing by the plan of the others, and takes by its own what they leave."""
+    drainers("lost")
+    drainers("helper", scope=["demo"])
+    connection_of("lost", source, connected=False, seconds=60)
+    connection_of("helper", source, connected=True, seconds=60)
+
+    assert reach_of(source) == Reach(set(), {"lost"})
+    assert reach_of(source, scope=["demo"]) == Reach({"helper"}, {"lost"})
