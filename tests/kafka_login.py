@@ -12,6 +12,7 @@ import threading
 from contextlib import suppress
 
 from tests.kafka_cluster import KafkaCluster
+from tests.relay import pump
 
 HANDSHAKE, API_VERSIONS, AUTHENTICATE = 17, 18, 36
 UNSUPPORTED_VERSION, AUTHENTICATION_FAILED = 35, 58
@@ -71,8 +72,8 @@ class Door:
             if self._let_in(client):
                 upstream = socket.create_connection(self._upstream)
                 self._sockets.append(upstream)
-                self._start(_pump, upstream, client)
-                _pump(client, upstream)
+                self._start(pump, upstream, client)
+                pump(client, upstream)
 
     def _let_in(self, client: socket.socket) -> bool:
         """Answer until somebody said who it is; whether that was right."""
@@ -121,11 +122,3 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
 
 def _send(connection: socket.socket, correlation: int, body: bytes) -> None:
     connection.sendall(struct.pack(">ii", 4 + len(body), correlation) + body)
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while part := source.recv(65536):
-            target.sendall(part)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_RDWR)

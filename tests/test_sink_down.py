@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ import pytest
 
 from tests.kill.brokers import BROKERS, Broker
 from tests.kill.traffic import make, padded
-from tests.kill.world import World, world
+from tests.kill.world import World, own_world
 
 #: how long the sink is away
 SECONDS = int(os.environ.get("PAYFLOW_SINK_DOWN_S", "600"))
@@ -45,7 +43,7 @@ def test_memory_is_flat_while_the_sink_is_down(sink: str) -> None:
     needs does not grow while nobody takes anything; afterwards every event is there once, and no
     lag is left.
     """
-    with _own_world() as payflow_world:
+    with own_world() as payflow_world:
         brokers = [broker(payflow_world) for broker in BROKERS.values()]
         try:
             expected = _prepare(payflow_world, brokers)
@@ -70,16 +68,6 @@ def test_memory_is_flat_while_the_sink_is_down(sink: str) -> None:
         assert max(samples[len(samples) // 3 :]) <= early + GROWTH_MB, samples
         assert payflow_world.sql("SELECT sum(messages) FROM batches") == [(expected,)]
         payflow_world.assert_verified()
-
-
-@contextmanager
-def _own_world() -> Iterator[World]:
-    directory = Path(tempfile.mkdtemp(prefix="payflow-sink-"))
-    try:
-        with world(directory) as made:
-            yield made
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager

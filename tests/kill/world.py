@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zlib
@@ -250,10 +252,14 @@ def with_group(process: subprocess.Popen[bytes], number: int) -> None:
 
 
 @contextmanager
-def world(directory: Path, **options: Any) -> Iterator[World]:
-    """A World that is gone afterwards, whatever happened."""
-    made = World(directory, **options)
+def own_world() -> Iterator[World]:
+    """A World in a directory that PostgreSQL's user can reach; nothing is left of it."""
+    directory = Path(tempfile.mkdtemp(prefix="payflow-world-"))
     try:
-        yield made
+        made = World(directory)
+        try:
+            yield made
+        finally:
+            made.stop()
     finally:
-        made.stop()
+        shutil.rmtree(directory, ignore_errors=True)
